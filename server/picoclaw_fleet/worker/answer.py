@@ -1,0 +1,83 @@
+r"""Telling PicoClaw's answer from everything else that it prints.
+
+All versions print the answer as a lobster on a line of its own beginning, after banners and (0.2.3) logs:
+`"\n🦞 " + answer + "\n"` on stdout (read in 0.1.2 to 0.2.9). What follows the first such mark is the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from picoclaw_fleet.errors import Reason
+
+MARK = "\n🦞 ".encode()
+_HELD_BACK = len(MARK) - 1
+
+_NO_ANSWER = (
+    "I've completed processing but have no response to give.",  # 0.1.2 to 0.2.3
+    "The model returned an empty response.",  # from 0.2.4
+)
+_GAVE_UP = ("I've reached `max_tool_iterations`",)  # from 0.2.4
+_LONGEST_CANNED = 400
+
+_COMMAND_PREFIXES = ("/", "!")
+TASK_PREFIX = "Task: "
+"""Put in front of a task that PicoClaw would take for a command of its own: the only change ever made to a task."""
+
+
+def as_message(task: str) -> str:
+    """The task as PicoClaw has to be told it: unchanged, unless it begins with `/` or `!`."""
+    return TASK_PREFIX + task if task.lstrip().startswith(_COMMAND_PREFIXES) else task
+
+
+class AnswerSplitter:
+    """Takes PicoClaw's stdout as it comes and parts the answer from what precedes it.
+
+    Args:
+        answer: Is given what follows the first mark.
+        rest: Is given what precedes it; everything, when there is no mark.
+    """
+
+    def __init__(self, answer: Callable[[bytes], object], rest: Callable[[bytes], object]) -> None:
+        self._answer = answer
+        self._rest = rest
+        self._held = b""
+        self.found = False
+
+    def write(self, data: bytes) -> None:
+        """Takes the next piece of stdout."""
+        if self.found:
+            self._answer(data)
+            return
+        before, mark, after = (self._held + data).partition(MARK)
+        if mark:
+            self.found = True
+            self._held = b""
+            self._rest(before)
+            self._answer(after)
+        else:
+            self._held = before[-_HELD_BACK:]
+            self._rest(before[:-_HELD_BACK])
+
+    def close(self) -> None:
+        """Gives away what was held back in case a mark went on in the next piece."""
+        self._rest(self._held)
+        self._held = b""
+
+
+def canned_failure(answer: str) -> Reason | None:
+    """Why an answer that came with exit status 0 is none; None when it is one.
+
+    Args:
+        answer: The whole answer or its beginning.
+    """
+    text = answer.strip()
+    if not text:
+        return Reason.EMPTY_ANSWER
+    if len(text) > _LONGEST_CANNED:
+        return None
+    if text.startswith(_NO_ANSWER):
+        return Reason.EMPTY_ANSWER
+    if text.startswith(_GAVE_UP):
+        return Reason.AGENT_ERROR
+    return None

@@ -1,0 +1,214 @@
+"""The probe: one round trip that reads a host's state and writes nothing there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import time
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from importlib import resources
+
+from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker.contract import RUNNER_NAME, new_nonce
+
+FULL_LOOK_SECONDS = 30.0
+"""How long disk, version and readiness are believed before they are looked at again."""
+
+ANSWER_SECONDS = 30.0
+"""How long a probe may take once the host is connected: twice 10 s are PicoClaw's own, on its first look."""
+
+_SCRIPT = resources.files("picoclaw_fleet.worker").joinpath("probe.sh").read_text(encoding="utf-8")
+_VERSION = re.compile(r"picoclaw v?(\d\S*|dev\S*)")
+_PICOCLAW_COMMENT = re.compile(r"\s*#.*")
+
+
+class PicoclawState(StrEnum):
+    """What is known of PicoClaw on a host."""
+
+    READY = "ready"
+    INSTALLED = "installed"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one probe saw. Sizes in MB, times in seconds.
+
+    Attributes:
+        name: The host's own name (`uname -n`), under which our files lie there.
+        boot_id: The kernel's id of this boot; "-" where there is none.
+        uptime: Seconds since boot.
+        load: The load average of the last minute.
+        memory_total_mb: None where the host doesn't tell.
+        memory_free_mb: MemAvailable; None where the host doesn't tell.
+        running: Jobs that hold a slot there, whoever started them.
+        has_runner: True when our runner file lies there already.
+        system: `uname -s`.
+        arch: `uname -m`.
+        cpus: Processors that are online, at least 1.
+        home_id: What tells this home from others on the machine.
+        disk_free_mb: Free space where the home is; None where df doesn't tell.
+        home_writable: Whether anything can be put there.
+        kills: The kernel's count of out-of-memory kills since boot; None where it doesn't count.
+        picoclaw: How far PicoClaw is usable.
+        path: Where its binary is; empty when it is missing.
+        version: As the binary says; empty when unknown.
+        detail: What PicoClaw answered when it wasn't ready; else empty.
+        stamp: Changes when binary or settings change.
+        round_trip_ms: How long the probe took.
+        taken_at: `time.monotonic()` of this probe.
+        looked_at: `time.monotonic()` of the last full look.
+    """
+
+    name: str
+    boot_id: str
+    uptime: float
+    load: float
+    memory_total_mb: int | None = None
+    memory_free_mb: int | None = None
+    running: int = 0
+    has_runner: bool = False
+    system: str = ""
+    arch: str = ""
+    cpus: int = 1
+    home_id: str = ""
+    disk_free_mb: int | None = None
+    home_writable: bool = True
+    kills: int | None = None
+    picoclaw: PicoclawState = PicoclawState.UNKNOWN
+    path: str = ""
+    version: str = ""
+    detail: str = ""
+    stamp: str = ""
+    round_trip_ms: int = 0
+    taken_at: float = field(default_factory=time.monotonic)
+    looked_at: float = 0.0
+
+    @property
+    def machine_id(self) -> tuple[str, str, str]:
+        """Equal for two names in the config that are one and the same account on one machine."""
+        return (self.boot_id, self.name, self.home_id)
+
+
+async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
+    """Reads the state of a host in one round trip.
+
+    Args:
+        pool: The connections.
+        host: Whom to ask.
+        known: What the last probe of this host saw. What is expensive to find out is taken over from it while it is
+            younger than FULL_LOOK_SECONDS, and PicoClaw is only started when binary or settings have changed since.
+
+    Returns:
+        What is the case now.
+
+    Raises:
+        HostError: The host can't be reached, or what answers is no POSIX shell.
+    """
+    brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
+    nonce = new_nonce()
+    stamp = known.stamp if known and known.stamp else "-"
+    command = shlex.join(
+        ["sh", "-c", _compact(_SCRIPT), "probe", nonce, RUNNER_NAME, "brief" if brief else "full", stamp]
+    )
+    await pool.connect(host)
+    asked_at = time.monotonic()
+    completed = await pool.run(host, command, timeout=ANSWER_SECONDS)
+    now = time.monotonic()
+    facts = _read(completed.stdout.decode(errors="replace"), nonce, known, brief=brief)
+    if facts is None:
+        raise HostError(
+            "the probe got no sensible answer; it needs a POSIX sh and /proc there"
+            + (f" (it said: {completed.stderr.decode(errors='replace').strip()[:200]})" if completed.stderr else "."),
+            host=host.name,
+            reason=Reason.PROTOCOL_ERROR,
+            next_step=f"Try it by hand: ssh {host.address} 'sh -c \"uname -a\"'.",
+        )
+    return replace(facts, round_trip_ms=round((now - asked_at) * 1000), looked_at=facts.looked_at or now)
+
+
+def _compact(script: str) -> str:
+    return "\n".join(line for line in script.splitlines() if not _PICOCLAW_COMMENT.fullmatch(line))
+
+
+def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts | None:
+    """Makes facts of a probe's answer; None when it has no end."""
+    said: dict[str, list[str]] = {}
+    spoken: dict[str, str] = {}
+    section = ""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == [nonce] and len(words) > 1:
+            section = words[1]
+            said[section] = words[2:]
+        elif section:
+            spoken[section] = spoken.get(section, "") + line + "\n"
+    if "end" not in said or len(said.get("host", [])) != 4:
+        return None
+    name, boot_id, uptime, load = said["host"]
+    total, free = _megabytes(said.get("memory", []))
+    facts = Facts(
+        name=name,
+        boot_id=boot_id,
+        uptime=float(uptime),
+        load=float(load),
+        memory_total_mb=total,
+        memory_free_mb=free,
+        running=int(said["running"][0]),
+        has_runner="runner" in said,
+    )
+    if brief and known is not None:
+        kept = ("system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
+        return replace(facts, **{key: getattr(known, key) for key in kept}, **_picoclaw_of(known))
+    machine = said.get("machine", [])
+    disk = said.get("disk", [])
+    kills = said.get("kills", [])
+    facts = replace(
+        facts,
+        system=machine[0] if machine else "",
+        arch=machine[1] if len(machine) > 1 else "",
+        cpus=_count_cpus(said.get("cpus", [""])[0]),
+        home_id=" ".join(said.get("home", [])),
+        disk_free_mb=int(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
+        home_writable="readonly" not in said,
+        kills=int(kills[1]) if len(kills) > 1 else None,
+    )
+    if "picoclaw" not in said:
+        return replace(facts, picoclaw=PicoclawState.MISSING)
+    stamp = said["stamp"][0]
+    if known is not None and "version" not in said:
+        return replace(facts, **_picoclaw_of(known))
+    version = _VERSION.search(spoken.get("version", ""))
+    ready = said.get("answered") == ["0"]
+    return replace(
+        facts,
+        picoclaw=PicoclawState.READY if ready else PicoclawState.INSTALLED,
+        path=" ".join(said["picoclaw"]),
+        version=version[1] if version else "",
+        detail="" if ready else spoken.get("ready", "").strip()[-600:],
+        stamp=stamp,
+    )
+
+
+def _picoclaw_of(known: Facts) -> dict[str, object]:
+    return {key: getattr(known, key) for key in ("picoclaw", "path", "version", "detail", "stamp")}
+
+
+def _megabytes(kilobytes: list[str]) -> tuple[int | None, int | None]:
+    if len(kilobytes) != 2:
+        return None, None
+    total, free = kilobytes
+    return int(total) // 1024, int(free) // 1024
+
+
+def _count_cpus(online: str) -> int:
+    """Counts a kernel list such as `0-3,5`."""
+    count = 0
+    for part in filter(None, online.split(",")):
+        first, _, last = part.partition("-")
+        count += int(last or first) - int(first) + 1
+    return max(count, 1)
