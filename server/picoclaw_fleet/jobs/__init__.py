@@ -1,0 +1,1 @@
+"""Jobs: placing them, carrying them out, keeping what came of them."""

@@ -1,0 +1,186 @@
+"""The board: what is known of each host, and how many of our jobs are there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import anyio
+
+from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
+
+FRESH_SECONDS = 30.0
+"""How old facts may be for placing a job."""
+
+DEFAULT_SLOTS = 4
+SLOTS_BELOW_256_MB = 1
+_SMALL_MB = 256
+
+CONTACT_REASONS = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.CONNECT_TIMEOUT,
+        Reason.AUTH_FAILED,
+        Reason.HOST_KEY_UNKNOWN,
+        Reason.HOST_KEY_CHANGED,
+        Reason.PROTOCOL_ERROR,
+    }
+)
+"""The reasons for which a host is left alone for a while."""
+
+_FIRST_PAUSE_SECONDS = 5.0
+_LONGEST_PAUSE_SECONDS = 300.0
+_FIRST_FULL_SECONDS = 0.5
+_LONGEST_FULL_SECONDS = 10.0
+
+
+@dataclass(slots=True, eq=False)
+class HostView:
+    """What is known of one host.
+
+    Attributes:
+        host: As the config has it.
+        facts: What the last successful probe saw; None before the first.
+        trouble: Why the last contact failed; None when it did not.
+        ours: How many jobs of this process are there, or on their way.
+        left_alone_until: Until when nobody tries to reach it without being asked to, by `time.monotonic()`.
+        full_until: Until when it is taken for full, likewise: it has just refused a job for want of a slot.
+        probing: Held while it is being probed.
+    """
+
+    host: Host
+    facts: Facts | None = None
+    trouble: HostError | None = None
+    ours: int = 0
+    left_alone_until: float = 0.0
+    full_until: float = 0.0
+    probing: anyio.Lock = field(default_factory=anyio.Lock)
+    _failures: int = 0
+    _refusals: int = 0
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may run there at once."""
+        if self.host.slots:
+            return self.host.slots
+        total = self.facts.memory_total_mb if self.facts else None
+        return SLOTS_BELOW_256_MB if total is not None and total < _SMALL_MB else DEFAULT_SLOTS
+
+    @property
+    def free(self) -> int:
+        """How many more jobs we may send there; the host itself decides whether it takes them."""
+        return 0 if self.full_until > time.monotonic() else self.slots - self.ours
+
+    @property
+    def burden(self) -> float:
+        """Running jobs and load per processor, against the slots: the lowest is chosen."""
+        if self.facts is None:
+            return self.ours / self.slots
+        running = max(self.facts.running, self.ours)
+        return (running + self.facts.load / self.facts.cpus) / self.slots
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its facts are good enough to place a job by."""
+        return (
+            self.facts is not None and self.trouble is None and time.monotonic() - self.facts.taken_at < FRESH_SECONDS
+        )
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether it failed to connect only lately."""
+        return self.left_alone_until > time.monotonic()
+
+    def obstacle(self) -> HostError | None:
+        """Why no job can be sent there; None when it can."""
+        if self.trouble is not None:
+            return self.trouble
+        if self.facts is None or self.facts.picoclaw is PicoclawState.READY:
+            return None
+        if self.facts.picoclaw is PicoclawState.MISSING:
+            return HostError(
+                "PicoClaw is not installed there.",
+                host=self.host.name,
+                reason=Reason.NOT_INSTALLED,
+                next_step="Put it there (`~/.local/bin/picoclaw`), or name another host.",
+            )
+        said = f" It says: {self.facts.detail}" if self.facts.detail else ""
+        return HostError(
+            f"PicoClaw {self.facts.version} is there, but not ready.{said}",
+            host=self.host.name,
+            reason=Reason.NOT_READY,
+            next_step="Check its configuration in ~/.picoclaw with: picoclaw agent -m '/show model'.",
+        )
+
+    def note_contact(self, facts: Facts) -> None:
+        """Takes in what a probe saw."""
+        self.facts, self.trouble = facts, None
+        self._failures, self.left_alone_until = 0, 0.0
+
+    def note_failure(self, trouble: HostError) -> None:
+        """Leaves the host alone for a growing time."""
+        self.trouble = trouble
+        pause = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
+        self._failures += 1
+        self.left_alone_until = time.monotonic() + pause
+
+    def note_full(self) -> float:
+        """Takes the host for full for a growing time, in seconds, which is returned."""
+        pause = min(_FIRST_FULL_SECONDS * 2**self._refusals, _LONGEST_FULL_SECONDS)
+        self._refusals += 1
+        self.full_until = time.monotonic() + pause
+        return pause
+
+    def note_accepted(self) -> None:
+        """The host took a job."""
+        self._refusals, self.full_until = 0, 0.0
+
+
+class Board:
+    """The views of all hosts.
+
+    Args:
+        pool: The connections.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._views: dict[str, HostView] = {}
+
+    def view(self, host: Host) -> HostView:
+        """What is known of a host; nothing, when the config has changed what its name stands for."""
+        view = self._views.get(host.name)
+        if view is None:
+            view = self._views[host.name] = HostView(host)
+        elif view.host != host:
+            view = self._views[host.name] = HostView(host, ours=view.ours)
+        return view
+
+    async def look(self, host: Host, *, max_age: float = 0.0) -> HostView:
+        """Probes a host, unless what is known is younger than max_age; two who ask at once share one probe.
+
+        Never raises: the view tells the trouble.
+        """
+        view = self.view(host)
+        asked_at = time.monotonic()
+        async with view.probing:
+            if view.facts is not None and view.trouble is None and view.facts.taken_at > asked_at - max_age:
+                return view
+            try:
+                view.note_contact(await probe(self._pool, host, view.facts))
+            except HostError as error:
+                view.note_failure(error)
+        return view
+
+    def twins(self, hosts: Iterable[Host]) -> list[list[str]]:
+        """Names that stand for one and the same account on one machine, as far as is known."""
+        names: dict[tuple[str, str, str], list[str]] = {}
+        for host in hosts:
+            facts = self.view(host).facts
+            if facts is not None and facts.home_id:
+                names.setdefault(facts.machine_id, []).append(host.name)
+        return [same for same in names.values() if len(same) > 1]

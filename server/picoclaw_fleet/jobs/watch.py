@@ -1,0 +1,214 @@
+"""One job on one host: sending it, staying with it until it ends, bringing its output home."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+from picoclaw_fleet.errors import HostError, Reason, State
+from picoclaw_fleet.jobs.board import HostView
+from picoclaw_fleet.jobs.ledger import Ledger
+from picoclaw_fleet.jobs.model import Job
+from picoclaw_fleet.jobs.output import OutputStore, clean
+from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker import contract
+from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message
+from picoclaw_fleet.worker.contract import Attendance, Ending, JobAbsentError, Order, RunnerMissingError
+from picoclaw_fleet.worker.probe import Facts
+from picoclaw_fleet.worker.settings import secrets_of, settings_of
+from picoclaw_fleet.worker.verdict import Verdict, explain, judge
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 50.0
+"""How long one wait keeps its channel before others get their turn."""
+
+OUTPUT_LIMIT = 256 << 20
+"""No file that a job writes may be larger, nor than half of what is free."""
+
+GUARD_GRACE_SECONDS = 30.0
+"""How far a job may be over its time before we stop it in place of its guard."""
+
+_LONGEST_PAUSE_SECONDS = 60.0
+_LEAST_OUTPUT = 64 << 10
+_ENOUGH_TO_JUDGE = 1000
+_UNSENT = frozenset(
+    {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
+)
+
+
+class JobWatch:
+    """Carries jobs out on hosts.
+
+    Args:
+        pool: The connections.
+        ledger: Where each step is recorded.
+        outputs: Where outputs go.
+    """
+
+    def __init__(self, pool: Pool, ledger: Ledger, outputs: OutputStore) -> None:
+        self._pool = pool
+        self._ledger = ledger
+        self._outputs = outputs
+
+    async def carry_out(self, job: Job, view: HostView) -> None:
+        """Sends a job and returns when it has ended.
+
+        Raises:
+            HostError: The job was not started there, and can go elsewhere.
+        """
+        facts = view.facts
+        assert facts is not None
+        order = _order(job, view, facts)
+        await self._pool.connect(view.host)
+        job.host, job.sent = view.host.name, True
+        self._ledger.record(job)
+        try:
+            await self._stay_with(job, view, facts, order)
+        except HostError:
+            job.host, job.sent, job.state = "", False, State.QUEUED
+            self._ledger.record(job)
+            raise
+
+    async def _stay_with(self, job: Job, view: HostView, facts: Facts, order: Order) -> None:
+        """Waits for the job's end, over as many channels and connections as it takes.
+
+        Until the host has said that the job is there, the order is repeated after a loss of contact: the same id
+        never starts twice on a host.
+        """
+        contact = _Contact(self._pool, view, facts, order)
+        pause = 1.0
+        while not job.state.finished:
+            try:
+                async with contact.attend() as attendance:
+                    age = await contact.started(attendance)
+                    pause = 1.0
+                    self._note_running(job, age)
+                    ending: Ending | None = None
+                    with anyio.move_on_after(WAIT_SECONDS):
+                        ending = await attendance.ended()
+                    if ending is not None:
+                        await self._finish(job, view, facts, order, attendance, ending)
+            except RunnerMissingError:
+                contact.runner_missing = True
+            except JobAbsentError:
+                self._end(job, Verdict(State.LOST, Reason.LOST_CONTACT), finished=datetime.now(UTC))
+            except HostError as error:
+                if error.reason is Reason.NO_SLOT or (not contact.accepted and error.reason in _UNSENT):
+                    raise
+                logger.info("job %s: %s", job.job_id, error.message)
+                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} The job goes on there."
+                self._ledger.record(job)
+                await anyio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _note_running(self, job: Job, age: float) -> None:
+        if job.started_at is None:
+            job.started_at = datetime.now(UTC) - timedelta(seconds=age)
+        job.state, job.reason, job.message = State.RUNNING, None, ""
+        self._ledger.record(job)
+
+    async def _finish(
+        self, job: Job, view: HostView, facts: Facts, order: Order, attendance: Attendance, ending: Ending
+    ) -> None:
+        """Brings the output home and ends the job."""
+        out, err, tail, files = ending.sizes
+        names = bytearray()
+        notes: list[str] = []
+        try:
+            with self._outputs.storing(job.job_id, secrets_of(view.host, order.settings)) as writer:
+                await attendance.copy(out, writer.stdout)
+                writer.end_of_stdout()
+                for title, size in (("stderr", err), ("end of the session", tail)):
+                    if size:
+                        with writer.part(title) as write:
+                            await attendance.copy(size, write)
+                await attendance.copy(files, names.extend)
+            if out and not writer.found_answer and ending.exit_status == 0:
+                self._outputs.promote(job.job_id)
+                notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
+        except OSError as error:
+            notes.append(f"The output could not be stored here: {error.strerror}. It is still on the host.")
+        if order.task != job.task.encode():
+            notes.append(
+                f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
+            )
+        answer = self._outputs.page(job.job_id, limit=_ENOUGH_TO_JUDGE).answer
+        job.files = tuple(clean(bytes(names)).splitlines())
+        job.notes = tuple(notes)
+        job.duration_seconds = round(ending.ended - ending.started, 2)
+        finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
+        self._end(job, judge(ending, answer, facts.kills), finished)
+
+    def _end(self, job: Job, verdict: Verdict, finished: datetime) -> None:
+        job.state, job.reason = verdict.state, verdict.reason
+        job.exit_code, job.signal = verdict.exit_status, verdict.signal
+        job.message, job.next_step = explain(verdict, job.timeout_seconds)
+        job.finished_at = finished
+        self._ledger.record(job)
+
+
+class _Contact:
+    """Which words the host has to be asked with: start, wait, or stop when the guard has failed."""
+
+    def __init__(self, pool: Pool, view: HostView, facts: Facts, order: Order) -> None:
+        self._pool = pool
+        self._view = view
+        self._name = facts.name
+        self._order = order
+        self._overdue = False
+        self._installed = False
+        self.runner_missing = not facts.has_runner
+        self.accepted = False
+
+    @asynccontextmanager
+    async def attend(self) -> AsyncGenerator[Attendance]:
+        """Opens a channel on which the job's end can be awaited."""
+        host, job_id = self._view.host, self._order.job_id
+        if self.runner_missing:
+            await self._install()
+        if self._overdue:
+            call = contract.stop(self._pool, host, self._name, job_id)
+        elif self.accepted:
+            call = contract.wait(self._pool, host, self._name, job_id)
+        else:
+            call = contract.start(self._pool, host, self._name, self._order)
+        async with call as attendance:
+            yield attendance
+
+    async def started(self, attendance: Attendance) -> float:
+        """Waits for the host's word that the job runs, and returns for how many seconds it has."""
+        if self._overdue:
+            return 0.0
+        started, now = await attendance.started()
+        self.accepted = True
+        self._view.note_accepted()
+        self._overdue = now - started + WAIT_SECONDS > self._order.seconds + GUARD_GRACE_SECONDS
+        return now - started
+
+    async def _install(self) -> None:
+        if self._installed:
+            raise HostError(
+                "the runner was put there, and is gone again.",
+                host=self._view.host.name,
+                reason=Reason.HOME_NOT_WRITABLE,
+                next_step="See what removes files from ~/.picoclaw there.",
+            )
+        await contract.install_runner(self._pool, self._view.host, self._name)
+        self._installed, self.runner_missing = True, False
+
+
+def _order(job: Job, view: HostView, facts: Facts) -> Order:
+    free = facts.disk_free_mb
+    return Order(
+        job_id=job.job_id,
+        task=as_message(job.task).encode(),
+        seconds=job.timeout_seconds,
+        slots=view.slots,
+        output_limit=OUTPUT_LIMIT if free is None else max(min(OUTPUT_LIMIT, (free << 20) // 2), _LEAST_OUTPUT),
+        settings=settings_of(view.host),
+    )

@@ -1,0 +1,52 @@
+"""What one serving of MCP holds: the fleet, opened by the first call that needs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+import anyio
+from anyio import AsyncContextManagerMixin
+from anyio.abc import TaskGroup, TaskStatus
+
+if TYPE_CHECKING:
+    from picoclaw_fleet.fleet import Fleet
+
+
+class Session(AsyncContextManagerMixin):
+    """Opens the fleet late: clients start servers to list their tools, twice at once, and give up after 5 s.
+
+    Args:
+        config: The fleet config's path; None for where it is looked for.
+    """
+
+    _tasks: TaskGroup
+
+    def __init__(self, config: str | None = None) -> None:
+        self._config = config
+        self._fleet: Fleet | None = None
+        self._opening = anyio.Lock()
+
+    @asynccontextmanager
+    async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            yield self
+            tasks.cancel_scope.cancel()
+
+    async def fleet(self) -> Fleet:
+        """The fleet; the same for all calls."""
+        async with self._opening:
+            if self._fleet is None:
+                self._fleet = await self._tasks.start(self._keep_open)
+            return self._fleet
+
+    async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
+        # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.
+        from picoclaw_fleet.config_files import ConfigSource, config_path
+        from picoclaw_fleet.fleet import Fleet
+
+        async with Fleet(ConfigSource(config_path(self._config))) as fleet:
+            task_status.started(fleet)
+            await anyio.sleep_forever()

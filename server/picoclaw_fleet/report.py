@@ -1,0 +1,159 @@
+"""Making results of what is known: jobs, batches and hosts as callers get to see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from picoclaw_fleet.config_values import canonical_arch
+from picoclaw_fleet.errors import State
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.jobs.board import HostView
+from picoclaw_fleet.jobs.model import Job
+from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore, Page
+from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult
+
+CALL_CHARACTERS = 40_000
+"""At most so much worker output goes into one reply."""
+
+SHOWN_JOBS = 50
+"""At most so many jobs of a batch are listed in one reply."""
+
+_NOTHING = Page("", "", None)
+_TROUBLE_FIRST = {
+    State.FAILED: 0,
+    State.LOST: 0,
+    State.TIMED_OUT: 1,
+    State.CANCELLED: 1,
+    State.RUNNING: 2,
+    State.QUEUED: 3,
+    State.SUCCEEDED: 4,
+}
+
+
+def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
+    """One job with a page of its output."""
+    page = outputs.page(job.job_id, offset, min(limit, PAGE_CHARACTERS)) if job.state.finished else _NOTHING
+    return JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
+
+
+def batch_result(batch_id: str, jobs: Sequence[Job], outputs: OutputStore) -> BatchResult:
+    """A batch: all counted, those that fit shown, the same answer only once."""
+    states = Counter(job.state for job in jobs)
+    shown = sorted(jobs, key=lambda job: _TROUBLE_FIRST[job.state])[:SHOWN_JOBS]
+    share = min(PAGE_CHARACTERS, CALL_CHARACTERS // max(len(shown), 1))
+    entries: list[JobEntry] = []
+    first_with: dict[str, str] = {}
+    for job in shown:
+        page = outputs.page(job.job_id, limit=share) if job.state.finished else _NOTHING
+        entry = JobEntry(**_entry(job, page))
+        first = first_with.setdefault(page.answer, job.job_id) if page.answer else job.job_id
+        if first != job.job_id:
+            entry.answer, entry.same_answer_as = None, first
+        entries.append(entry)
+    left = states[State.QUEUED] + states[State.RUNNING]
+    return BatchResult(
+        summary=f"{batch_id}: {_tally(states)}.",
+        notices=sorted({note for job in shown for note in job.notes}),
+        batch_id=batch_id,
+        counts=Counts(total=len(jobs), **{state.value: count for state, count in states.items()}),
+        jobs=entries,
+        next_step=_next_of_batch(batch_id, left, len(jobs)),
+    )
+
+
+def hosts_result(views: Sequence[HostView], twins: Sequence[Sequence[str]]) -> HostsResult:
+    """What is known of hosts."""
+    entries = [_host_entry(view) for view in views]
+    ready = sum(entry.picoclaw == "ready" for entry in entries)
+    reachable = sum(entry.reachable for entry in entries)
+    return HostsResult(
+        summary=f"{ready} of {len(entries)} hosts are ready, {len(entries) - reachable} out of reach.",
+        notices=[f"{' and '.join(names)} are one and the same account on one machine." for names in twins]
+        + [note for view in views for note in _arch_notice(view.host, view)],
+        hosts=entries,
+    )
+
+
+def _entry(job: Job, page: Page) -> dict[str, Any]:
+    more = page.next_offset is not None
+    return {
+        "job_id": job.job_id,
+        "batch_id": job.batch_id or None,
+        "host": job.host or None,
+        "state": job.state.value,
+        "reason": job.reason.value if job.reason else None,
+        "message": job.message or None,
+        "answer": page.answer.strip("\n") or None,
+        "output": page.rest.strip("\n") or None,
+        "files": list(job.files) or None,
+        "exit_code": job.exit_code,
+        "signal": job.signal or None,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+        "duration_seconds": job.duration_seconds,
+        "truncated": more or None,
+        "next_offset": page.next_offset,
+        "next_step": _next_of_job(job, page.next_offset),
+    }
+
+
+def _sentence(job: Job) -> str:
+    where = f" on {job.host}" if job.host else ""
+    took = f" in {job.duration_seconds:g} s" if job.duration_seconds is not None else ""
+    said = f" {job.message}" if job.message else ""
+    because = f" ({job.reason.value})" if job.reason else ""
+    return f"{job.job_id} {job.state.value.replace('_', ' ')}{because}{where}{took}.{said}"
+
+
+def _next_of_job(job: Job, next_offset: int | None) -> str | None:
+    if not job.state.finished:
+        return f'Call job_result with job_id="{job.job_id}" and wait_seconds=45.'
+    if next_offset is not None:
+        return f'For the rest call job_result with job_id="{job.job_id}" and offset={next_offset}.'
+    return job.next_step or None
+
+
+def _next_of_batch(batch_id: str, left: int, total: int) -> str | None:
+    if left:
+        return f'{left} of {total} are not done. Call job_result with batch_id="{batch_id}" and wait_seconds=45.'
+    if total > SHOWN_JOBS:
+        return "Jobs that are not listed here: call job_result with their job_id."
+    return None
+
+
+def _tally(states: Counter[State]) -> str:
+    return ", ".join(f"{states[state]} {state.value.replace('_', ' ')}" for state in State if states[state])
+
+
+def _host_entry(view: HostView) -> HostEntry:
+    facts, obstacle = view.facts, view.obstacle()
+    if facts is None or view.trouble is not None:
+        entry = HostEntry(name=view.host.name, reachable=False, picoclaw="unknown", arch=view.host.arch or None)
+    else:
+        entry = HostEntry(
+            name=view.host.name,
+            reachable=True,
+            picoclaw=facts.picoclaw.value,
+            version=facts.version or None,
+            arch=facts.arch or None,
+            load=facts.load,
+            memory_free_mb=facts.memory_free_mb,
+            disk_free_mb=facts.disk_free_mb,
+            running=facts.running,
+            free_slots=max(view.slots - max(facts.running, view.ours), 0),
+            round_trip_ms=facts.round_trip_ms,
+        )
+    if obstacle is not None:
+        entry.reason, entry.message = obstacle.reason.value, obstacle.message
+        entry.next_step = obstacle.next_step or None
+    return entry
+
+
+def _arch_notice(host: Host, view: HostView) -> list[str]:
+    """Where config and host disagree about the architecture, the host wins."""
+    facts = view.facts
+    if not (facts and facts.arch and host.arch) or canonical_arch(facts.arch) == host.arch:
+        return []
+    return [f"{host.name}: the config says arch {host.arch}, the host says {facts.arch}; the host is believed."]
