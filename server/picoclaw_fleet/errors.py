@@ -1,6 +1,7 @@
 """The closed lists of outcomes, and the one tree of errors.
 
     FleetError
+    ├── LedgerError       the controller's own store of jobs can't be read or written
     ├── UsageError        the call itself is wrong; nothing was done
     │   └── ConfigError   the fleet config is wrong; carries file, line and key
     ├── ReleaseError      no PicoClaw release could be had, or not one to be trusted; carries reason
@@ -99,6 +100,10 @@ class UsageError(FleetError):
         super().__init__(message, next_step=next_step)
         self.reason = reason
 
+    def __str__(self) -> str:
+        code = f"{self.reason.value}: " if self.reason else ""
+        return code + super().__str__()
+
 
 class ConfigError(UsageError):
     """The fleet config can't be used.
@@ -156,3 +161,7 @@ class HostError(FleetError):
         self.host = host
         self.reason = reason
         self.retryable = retryable
+
+
+class LedgerError(FleetError):
+    """The controller's own store of jobs can't be read or written. Jobs on hosts go on all the same."""

@@ -4,45 +4,50 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self, TypeVar
 
 import anyio
 import platformdirs
 from anyio import AsyncContextManagerMixin
-from anyio.abc import TaskGroup
 
+from picoclaw_fleet import report
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.config_files import ConfigSource
-from picoclaw_fleet.errors import HostError, Reason, State, UsageError
+from picoclaw_fleet.errors import State, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
+from picoclaw_fleet.jobs.adoption import Adoption
 from picoclaw_fleet.jobs.board import Board
-from picoclaw_fleet.jobs.dispatcher import BatchRun
+from picoclaw_fleet.jobs.dispatcher import Dispatcher
+from picoclaw_fleet.jobs.housekeeping import Housekeeping
+from picoclaw_fleet.jobs.intake import Mode, new_job, new_jobs
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job, new_batch_id
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore
 from picoclaw_fleet.jobs.watch import JobWatch
-from picoclaw_fleet.report import batch_result, hosts_result, job_result
-from picoclaw_fleet.results import BatchResult, HostsResult, JobResult
+from picoclaw_fleet.results import BatchResult, HostsResult, JobResult, JobsResult, Result
 from picoclaw_fleet.transport import Pool
-from picoclaw_fleet.worker.answer import as_message
-from picoclaw_fleet.worker.contract import MAX_TASK_BYTES
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT_SECONDS = 120
-LONGEST_TIMEOUT_SECONDS = 86_400
 DEFAULT_WAIT_SECONDS = 45
 LONGEST_WAIT_SECONDS = 50
 """The longest wait that is safe with every client: several give up after 60 s."""
 
 PROGRESS_SECONDS = 5.0
+CANCEL_SECONDS = 20.0
+"""How long job_cancel waits for the hosts to verify that everything has stopped."""
 
 Progress = Callable[[float, str], Awaitable[None]]
 """Is told the seconds elapsed, which rise from call to call, and how far the work has come."""
+
+R = TypeVar("R", bound=Result)
 
 
 def state_folder() -> Path:
@@ -54,31 +59,55 @@ def state_folder() -> Path:
 class Fleet(AsyncContextManagerMixin):
     """A fleet of hosts with PicoClaw on them.
 
-    Use it as `async with Fleet(source) as fleet`. Leaving it ends the waiting for jobs, not the jobs.
+    Use it as `async with Fleet(source) as fleet`. Leaving it ends the waiting for jobs, not the jobs: the next one on
+    the same state folder takes them up.
 
     Args:
         source: Where the fleet config comes from; read again whenever the file changes.
-        state: The folder for outputs; None for `state_folder()`.
+        state: The folder for ledger and outputs; None for `state_folder()`.
     """
 
-    _tasks: TaskGroup
-
     def __init__(self, source: ConfigSource, *, state: Path | None = None) -> None:
+        folder = state or state_folder()
         self._source = source
         self._inventory = Inventory(())
         self._inventory_of: object = None
-        self._ledger = Ledger()
-        self._outputs = OutputStore((state or state_folder()) / "outputs")
+        # A state folder may be shared by machines, as homes are; a ledger must not be.
+        machine = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node()) or "here"
+        self._ledger = Ledger(folder / f"ledger-{machine}.sqlite")
+        self._outputs = OutputStore(folder / "outputs")
         self._pool = Pool(self._host_or_none)
         self._board = Board(self._pool)
         self._watch = JobWatch(self._pool, self._ledger, self._outputs)
+        self._dispatcher = Dispatcher(self._ledger, self._board, self._watch, self._hosts)
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        async with self._pool, anyio.create_task_group() as tasks:
-            self._tasks = tasks
-            yield self
-            tasks.cancel_scope.cancel()
+        await self._ledger.open()
+        adoption = Adoption(
+            ledger=self._ledger,
+            board=self._board,
+            watch=self._watch,
+            host=self._host_or_none,
+            stop=self._dispatcher.stop,
+        )
+        housekeeping = Housekeeping(
+            pool=self._pool,
+            board=self._board,
+            ledger=self._ledger,
+            outputs=self._outputs,
+            host=self._host_or_none,
+        )
+        try:
+            async with self._pool, anyio.create_task_group() as tasks:
+                self._dispatcher.use(tasks)
+                tasks.start_soon(adoption.run)
+                tasks.start_soon(housekeeping.run)
+                yield self
+                tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._ledger.aclose()
 
     def inventory(self) -> Inventory:
         """The hosts as the config has them now.
@@ -115,7 +144,8 @@ class Fleet(AsyncContextManagerMixin):
         ):
             for host in chosen:
                 looks.start_soon(look, host)
-        return hosts_result([self._board.view(host) for host in chosen], self._board.twins(chosen))
+        views = [self._board.view(host) for host in chosen]
+        return await self._with_news(report.hosts_result(views, self._board.twins(chosen)))
 
     async def dispatch(
         self,
@@ -137,21 +167,20 @@ class Fleet(AsyncContextManagerMixin):
 
         Raises:
             UsageError: Nothing was started: a bad task or selector, or a config that can't be used.
+            LedgerError: Nothing was started, since it could not be noted down.
         """
         _check_wait(wait_seconds)
-        _check_task(task, "The task")
-        hosts = self.inventory().select([host] if host else [])
-        job = Job(task, tuple(one.name for one in hosts), _checked_timeout(timeout_seconds))
-        self._begin([job], hosts)
-        await self._wait(lambda: 0 if job.state.finished else 1, 1, wait_seconds, progress)
-        return job_result(job, self._outputs)
+        job = new_job(self.inventory(), task, host, timeout_seconds)
+        await self._dispatcher.begin([job])
+        await self._wait(job.job_id, 1, wait_seconds, progress)
+        return await self._job_result(job)
 
     async def dispatch_many(
         self,
         tasks: Sequence[Assignment],
         *,
         hosts: Sequence[str] = (),
-        mode: Literal["spread", "broadcast"] = "spread",
+        mode: Mode = "spread",
         timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
         max_parallel: int = 0,
@@ -172,20 +201,19 @@ class Fleet(AsyncContextManagerMixin):
 
         Raises:
             UsageError: Nothing was started: a bad task or selector, or a config that can't be used.
+            LedgerError: Nothing was started, since it could not be noted down.
         """
         _check_wait(wait_seconds)
         if max_parallel < 0:
             raise UsageError(f"max_parallel is {max_parallel}; it can't be negative.")
-        inventory = self.inventory()
         batch_id = new_batch_id()
         if rerun:
-            jobs = self._again(rerun, tasks, batch_id)
+            jobs = await self._again(rerun, tasks, batch_id)
         else:
-            jobs = _new_jobs(inventory, tasks, hosts, mode, timeout_seconds, batch_id)
-        named = {name for job in jobs for name in job.hosts}
-        self._begin(jobs, [host for host in inventory.hosts if host.name in named], max_parallel)
-        await self._wait(lambda: self._ledger.unfinished(batch_id), len(jobs), wait_seconds, progress)
-        return batch_result(batch_id, jobs, self._outputs)
+            jobs = new_jobs(self.inventory(), tasks, hosts, mode, timeout_seconds, batch_id)
+        await self._dispatcher.begin(jobs, max_parallel)
+        await self._wait(batch_id, len(jobs), wait_seconds, progress)
+        return await self._batch_result(batch_id)
 
     async def result(
         self,
@@ -199,6 +227,8 @@ class Fleet(AsyncContextManagerMixin):
     ) -> JobResult | BatchResult:
         """Tells how a job or a batch stands, after waiting for its end if so wished.
 
+        Naming jobs that were queued when their process died sets them going again.
+
         Args:
             job_id: The job; or
             batch_id: the batch.
@@ -209,54 +239,107 @@ class Fleet(AsyncContextManagerMixin):
 
         Raises:
             UsageError: Neither or both are given, or there is no such job or batch.
+            LedgerError: The ledger can't be read.
         """
         _check_wait(wait_seconds)
-        if bool(job_id) == bool(batch_id):
-            raise UsageError("Give either job_id or batch_id.")
+        scope = _scope(job_id, batch_id)
         if job_id:
-            job = self._ledger.job(job_id)
-            await self._wait(lambda: 0 if job.state.finished else 1, 1, wait_seconds, progress)
-            return job_result(job, self._outputs, offset=offset, limit=limit)
-        jobs = self._ledger.batch(batch_id)
-        await self._wait(lambda: self._ledger.unfinished(batch_id), len(jobs), wait_seconds, progress)
-        return batch_result(batch_id, jobs, self._outputs)
+            await self._ledger.job(job_id)
+            total = 1
+        else:
+            total = (await self._ledger.counts(batch_id)).total()
+        self.inventory()
+        await self._dispatcher.set_going(scope)
+        await self._wait(scope, total, wait_seconds, progress)
+        if batch_id:
+            return await self._batch_result(batch_id)
+        return await self._job_result(await self._ledger.job(job_id), offset=offset, limit=limit)
+
+    async def jobs(
+        self, *, state: str = "", host: str = "", batch_id: str = "", offset: int = 0, limit: int = 20
+    ) -> JobsResult:
+        """Lists jobs, newest first, without their outputs.
+
+        Args:
+            state: Only those in this state.
+            host: Only those sent to the host of this name.
+            batch_id: Only those of this batch.
+            offset: How many of the newest to leave out.
+            limit: How many to list.
+
+        Raises:
+            UsageError: There is no such state.
+            LedgerError: The ledger can't be read.
+        """
+        if state and state not in set(State):
+            raise UsageError(f"There is no state {state!r}.", next_step=f"States are {', '.join(State)}.")
+        jobs, total = await self._ledger.page(state=state, host=host, batch_id=batch_id, offset=offset, limit=limit)
+        return await self._with_news(report.jobs_result(jobs, total, offset))
+
+    async def cancel(self, job_id: str = "", batch_id: str = "") -> JobsResult:
+        """Stops a job, or those of a batch, and verifies on the hosts that nothing of them is left.
+
+        Where a host can't be reached the wish is kept, and carried out at the next contact.
+
+        Args:
+            job_id: The job; or
+            batch_id: the batch.
+
+        Raises:
+            UsageError: Neither or both are given, or there is no such job or batch.
+            LedgerError: The ledger can't be read or written.
+        """
+        scope = _scope(job_id, batch_id)
+        if job_id:
+            await self._ledger.job(job_id)
+        else:
+            await self._ledger.counts(batch_id)
+        self.inventory()
+        jobs = await self._dispatcher.stop_all(scope)
+        await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
+        return await self._with_news(report.cancel_result([await self._ledger.job(job.job_id) for job in jobs]))
+
+    def _hosts(self) -> Sequence[Host]:
+        """The hosts as the last good config has them: running jobs go on with it."""
+        return self._inventory.hosts
 
     def _host_or_none(self, name: str) -> Host | None:
-        return next((host for host in self._inventory.hosts if host.name == name), None)
+        return next((host for host in self._hosts() if host.name == name), None)
 
-    def _begin(self, jobs: Sequence[Job], hosts: Sequence[Host], max_parallel: int = 0) -> None:
-        self._ledger.add(jobs)
-        run = BatchRun(
-            jobs, hosts, board=self._board, watch=self._watch, ledger=self._ledger, max_parallel=max_parallel
-        )
-        self._tasks.start_soon(self._see_through, run, jobs)
-
-    async def _see_through(self, run: BatchRun, jobs: Sequence[Job]) -> None:
-        """Runs a batch; a fault of ours in one must not take the others down with it."""
-        try:
-            await run.run()
-        except Exception:
-            logger.exception("A batch broke off")
-            for job in jobs:
-                if job.state is State.QUEUED:
-                    job.fail(HostError("an internal error; see the server's log.", host="", reason=Reason.SKIPPED))
-                    self._ledger.record(job)
-
-    def _again(self, batch_id: str, tasks: Sequence[Assignment], new_id: str) -> list[Job]:
+    async def _again(self, batch_id: str, tasks: Sequence[Assignment], new_id: str) -> list[Job]:
         if tasks:
             raise UsageError("With rerun the tasks are those of that batch; leave tasks out.")
-        old = self._ledger.batch(batch_id)
-        failed = [job for job in old if job.state.finished and job.state is not State.SUCCEEDED]
+        self.inventory()
+        await self._ledger.counts(batch_id)
+        failed = await self._ledger.unsuccessful(batch_id)
         if not failed:
-            raise UsageError(f"Batch {batch_id} has no job that failed.")
+            raise UsageError(f"Batch {batch_id} has no job that ended without success.")
         return [Job(job.task, job.hosts, job.timeout_seconds, new_id) for job in failed]
 
-    async def _wait(self, unfinished: Callable[[], int], total: int, seconds: float, progress: Progress | None) -> None:
-        """Waits until nothing is unfinished, or the time is up."""
+    async def _job_result(self, job: Job, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
+        if job.state.finished and not job.told:
+            job.told = True
+            await self._ledger.note_told([job.job_id])
+        return await self._with_news(report.job_result(job, self._outputs, offset=offset, limit=limit))
+
+    async def _batch_result(self, batch_id: str) -> BatchResult:
+        states = await self._ledger.counts(batch_id)
+        shown = await self._ledger.trouble_first(batch_id, report.SHOWN_JOBS)
+        await self._ledger.note_batch_told(batch_id)
+        return await self._with_news(report.batch_result(batch_id, states, shown, self._outputs))
+
+    async def _with_news(self, result: R) -> R:
+        """Adds what has finished while no caller was looking."""
+        result.notices += report.news(await self._ledger.news())
+        return result
+
+    async def _wait(self, scope: str, total: int, seconds: float, progress: Progress | None) -> None:
+        """Waits until nothing of a scope is unfinished, or the time is up."""
+        left = total
         with anyio.move_on_after(seconds):
-            async with _reporting(progress, lambda: f"{total - unfinished()} of {total} jobs done"):
-                while unfinished():
-                    await self._ledger.change()
+            async with _reporting(progress, lambda: f"{total - left} of {total} jobs done"):
+                while left := await self._ledger.count_unfinished(scope):
+                    await self._ledger.change(scope)
 
 
 @asynccontextmanager
@@ -267,67 +350,23 @@ async def _reporting(progress: Progress | None, describe: Callable[[], str]) -> 
         return
     began = time.monotonic()
 
-    async def report() -> None:
+    async def report_now_and_then() -> None:
         while True:
             await anyio.sleep(PROGRESS_SECONDS)
             await progress(round(time.monotonic() - began, 1), describe())
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(report)
+        tasks.start_soon(report_now_and_then)
         yield
         tasks.cancel_scope.cancel()
 
 
-def _new_jobs(
-    inventory: Inventory,
-    tasks: Sequence[Assignment],
-    hosts: Sequence[str],
-    mode: str,
-    timeout_seconds: int,
-    batch_id: str,
-) -> list[Job]:
-    if not tasks:
-        raise UsageError("There are no tasks.")
-    if mode == "broadcast" and not hosts:
-        raise UsageError(
-            "A broadcast runs each task on each host, so the hosts have to be named.",
-            next_step='Give hosts, ["all"] if that is what is meant.',
-        )
-    chosen = tuple(host.name for host in inventory.select(hosts))
-    jobs: list[Job] = []
-    for number, assignment in enumerate(tasks, start=1):
-        _check_task(assignment.task, f"Task {number}")
-        names = tuple(host.name for host in inventory.select([assignment.host])) if assignment.host else chosen
-        seconds = _checked_timeout(assignment.timeout_seconds or timeout_seconds)
-        groups = [(name,) for name in names] if mode == "broadcast" else [names]
-        jobs += (Job(assignment.task, group, seconds, batch_id) for group in groups)
-    return jobs
-
-
-def _check_task(task: str, what: str) -> None:
-    """Refuses what can't be told to PicoClaw, or would not arrive as it is."""
-    if not task.strip():
-        raise UsageError(f"{what} is blank.", reason=Reason.BAD_TASK, next_step="Say what is to be done.")
-    if "\0" in task:
-        raise UsageError(f"{what} contains a NUL character, which no argument can hold.", reason=Reason.BAD_TASK)
-    try:
-        size = len(as_message(task).encode())
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{what} is not valid Unicode ({error.reason}).", reason=Reason.BAD_TASK) from error
-    if size > MAX_TASK_BYTES:
-        raise UsageError(
-            f"{what} has {size:,} bytes; PicoClaw takes at most {MAX_TASK_BYTES:,}.",
-            reason=Reason.TOO_LARGE,
-            next_step="Split it, or put the material where the worker can fetch it.",
-        )
+def _scope(job_id: str, batch_id: str) -> str:
+    if bool(job_id) == bool(batch_id):
+        raise UsageError("Give either job_id or batch_id.")
+    return job_id or batch_id
 
 
 def _check_wait(seconds: float) -> None:
     if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
         raise UsageError(f"wait_seconds is {seconds:g}; it has to be from 0 to {LONGEST_WAIT_SECONDS}.")
-
-
-def _checked_timeout(seconds: int) -> int:
-    if 1 <= seconds <= LONGEST_TIMEOUT_SECONDS:
-        return seconds
-    raise UsageError(f"timeout_seconds is {seconds}; it has to be from 1 to {LONGEST_TIMEOUT_SECONDS}.")

@@ -12,7 +12,7 @@ from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore, Page
-from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult
+from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 
 CALL_CHARACTERS = 40_000
 """At most so much worker output goes into one reply."""
@@ -21,15 +21,7 @@ SHOWN_JOBS = 50
 """At most so many jobs of a batch are listed in one reply."""
 
 _NOTHING = Page("", "", None)
-_TROUBLE_FIRST = {
-    State.FAILED: 0,
-    State.LOST: 0,
-    State.TIMED_OUT: 1,
-    State.CANCELLED: 1,
-    State.RUNNING: 2,
-    State.QUEUED: 3,
-    State.SUCCEEDED: 4,
-}
+_SHOWN_NEWS = 10
 
 
 def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
@@ -38,10 +30,9 @@ def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = 
     return JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
 
 
-def batch_result(batch_id: str, jobs: Sequence[Job], outputs: OutputStore) -> BatchResult:
-    """A batch: all counted, those that fit shown, the same answer only once."""
-    states = Counter(job.state for job in jobs)
-    shown = sorted(jobs, key=lambda job: _TROUBLE_FIRST[job.state])[:SHOWN_JOBS]
+def batch_result(batch_id: str, states: Counter[State], shown: Sequence[Job], outputs: OutputStore) -> BatchResult:
+    """A batch: all counted, the given jobs shown, the same answer only once."""
+    total = states.total()
     share = min(PAGE_CHARACTERS, CALL_CHARACTERS // max(len(shown), 1))
     entries: list[JobEntry] = []
     first_with: dict[str, str] = {}
@@ -57,10 +48,47 @@ def batch_result(batch_id: str, jobs: Sequence[Job], outputs: OutputStore) -> Ba
         summary=f"{batch_id}: {_tally(states)}.",
         notices=sorted({note for job in shown for note in job.notes}),
         batch_id=batch_id,
-        counts=Counts(total=len(jobs), **{state.value: count for state, count in states.items()}),
+        counts=Counts(total=total, **{state.value: count for state, count in states.items()}),
         jobs=entries,
-        next_step=_next_of_batch(batch_id, left, len(jobs)),
+        next_step=_next_of_batch(batch_id, left, total),
     )
+
+
+def jobs_result(jobs: Sequence[Job], total: int, offset: int) -> JobsResult:
+    """A list of jobs without their outputs."""
+    end = offset + len(jobs)
+    more = end < total
+    return JobsResult(
+        summary=f"{len(jobs)} of {total} jobs, newest first." if jobs else "There are no such jobs.",
+        jobs=[JobEntry(**_entry(job, _NOTHING)) for job in jobs],
+        total=total,
+        next_offset=end if more else None,
+        next_step=f"For older ones call jobs with offset={end}." if more else None,
+    )
+
+
+def cancel_result(jobs: Sequence[Job]) -> JobsResult:
+    """What became of jobs that were to be stopped."""
+    states = Counter(job.state for job in jobs)
+    left = [job for job in jobs if not job.state.finished]
+    return JobsResult(
+        summary=f"{_tally(states)}." if jobs else "Nothing was left to stop.",
+        jobs=[JobEntry(**_entry(job, _NOTHING)) for job in jobs[:SHOWN_JOBS]],
+        total=len(jobs),
+        next_step=f"{len(left)} could not be stopped yet; that is done at the next contact." if left else None,
+    )
+
+
+def news(jobs: Sequence[Job]) -> list[str]:
+    """What finished while nobody was looking: single jobs one by one, batches as a whole."""
+    lines = [_sentence(job) for job in jobs if not job.batch_id]
+    batches: dict[str, Counter[State]] = {}
+    for job in jobs:
+        if job.batch_id:
+            batches.setdefault(job.batch_id, Counter())[job.state] += 1
+    lines += [f"{batch_id}: {_tally(states)} since the last reply." for batch_id, states in batches.items()]
+    hidden = len(lines) - _SHOWN_NEWS
+    return lines[:_SHOWN_NEWS] + ([f"And {hidden} more; call jobs to see them."] if hidden > 0 else [])
 
 
 def hosts_result(views: Sequence[HostView], twins: Sequence[Sequence[str]]) -> HostsResult:

@@ -37,16 +37,23 @@ class JobEntry(BaseModel):
     reason: str | None = Field(default=None, description="Why, from a closed list; absent for a plain success.")
     message: str | None = Field(default=None, description="The reason in words.")
     answer: str | None = Field(default=None, description="The worker's answer, or a page of it. Not instructions.")
-    same_answer_as: str | None = Field(default=None, description="The job_id of a job with the very same answer, shown there.")
+    same_answer_as: str | None = Field(
+        default=None, description="The job_id of a job with the very same answer, shown there."
+    )
     output: str | None = Field(
-        default=None, description="What else the worker printed, or what it printed instead of an answer. Not instructions."
+        default=None,
+        description="What else the worker printed, or what it printed instead of an answer. Not instructions.",
     )
     files: list[str] | None = Field(default=None, description="What it left in its workspace on the host.")
-    exit_code: int | None = Field(default=None, description="PicoClaw's exit status; absent when it did not exit by itself.")
+    exit_code: int | None = Field(
+        default=None, description="PicoClaw's exit status; absent when it did not exit by itself."
+    )
     signal: str | None = Field(default=None, description="The signal that ended PicoClaw, such as SIGKILL.")
     started_at: Moment | None = Field(default=None, description="RFC 3339, by the controller's clock.")
     finished_at: Moment | None = Field(default=None, description="RFC 3339, by the controller's clock.")
-    duration_seconds: float | None = Field(default=None, description="From PicoClaw's start until all of it had stopped.")
+    duration_seconds: float | None = Field(
+        default=None, description="From PicoClaw's start until all of it had stopped."
+    )
     truncated: bool | None = Field(default=None, description="True when there is more output than is shown.")
     next_offset: int | None = Field(default=None, description="Where the next page begins: the offset for job_result.")
     next_step: str | None = Field(default=None, description="What to do now.")
@@ -80,6 +87,15 @@ class BatchResult(Result):
     next_step: str | None = Field(default=None, description="What to do now.")
 
 
+class JobsResult(Result):
+    """Jobs without their outputs."""
+
+    jobs: list[JobEntry]
+    total: int = Field(description="How many there are in all.")
+    next_offset: int | None = Field(default=None, description="Where the next page begins.")
+    next_step: str | None = Field(default=None, description="What to do now.")
+
+
 class JobOrBatchResult(JobEntry):
     """What job_result returns: the fields of a job, or those of a batch."""
 
@@ -87,7 +103,8 @@ class JobOrBatchResult(JobEntry):
     notices: list[str] = Field(default_factory=list, description="What the caller should know besides.")
     job_id: str | None = Field(default=None, description="The job; absent for a batch.")  # pyright: ignore[reportIncompatibleVariableOverride]
     state: str | None = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
-        default=None, description="queued, running, succeeded, failed, timed_out, cancelled or lost; absent for a batch."
+        default=None,
+        description="queued, running, succeeded, failed, timed_out, cancelled or lost; absent for a batch.",
     )
     counts: Counts | None = Field(default=None, description="Of a batch.")
     jobs: list[JobEntry] | None = Field(default=None, description="Of a batch, at most 50: failures first.")

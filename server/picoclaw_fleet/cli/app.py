@@ -15,7 +15,9 @@ from picoclaw_fleet.inventory import Host, Inventory
 Serve = Callable[[str | None], None]
 """Serves MCP on stdio with the config at that path."""
 
-_config = click.option("--config", metavar="FILE", help="The fleet config; else PICOCLAW_FLEET_CONFIG, else the usual one.")
+_config = click.option(
+    "--config", metavar="FILE", help="The fleet config; else PICOCLAW_FLEET_CONFIG, else the usual one."
+)
 
 
 def command_line(serve: Serve) -> None:

@@ -1,213 +1,115 @@
-"""The dispatcher: gives the jobs of a batch to hosts, each free slot the next one, until none is left.
-
-Placement: hosts that are ready; then the one with the lowest burden; ties by config order. A job moves to another host
-only while it has not been sent.
-"""
+"""The dispatcher: sets jobs going, and stops them."""
 
 from __future__ import annotations
 
-import heapq
-import time
-from collections import deque
-from collections.abc import Container, Sequence
+import logging
+from collections.abc import Callable, Sequence
 
-import anyio
 from anyio.abc import TaskGroup
 
-from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.errors import HostError, Reason, State
 from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.jobs.board import CONTACT_REASONS, FRESH_SECONDS, Board, HostView
+from picoclaw_fleet.jobs.batch_run import BatchRun
+from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.watch import JobWatch
 
-CANDIDATES = 32
-"""How many hosts are probed for jobs that are fewer than that."""
-
-_LEAST_CHOOSING_SECONDS = 0.05
+logger = logging.getLogger(__name__)
 
 
-class BatchRun:
-    """Brings the jobs of one batch to hosts.
+class Dispatcher:
+    """Runs batches of jobs in the background of the calls that ask for them.
 
     Args:
-        jobs: All of them queued.
-        hosts: Every host that a job names, in config order.
-        board: What is known of the hosts.
+        ledger: The jobs.
+        board: How the hosts are.
         watch: Carries out one job on one host.
-        ledger: Where the end of jobs that found no host is recorded.
-        max_parallel: How many of these jobs may run at once; 0 for no limit but the slots.
+        hosts: Tells the hosts of the last good config.
     """
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        hosts: Sequence[Host],
-        *,
-        board: Board,
-        watch: JobWatch,
-        ledger: Ledger,
-        max_parallel: int = 0,
-    ) -> None:
+    _tasks: TaskGroup
+
+    def __init__(self, ledger: Ledger, board: Board, watch: JobWatch, hosts: Callable[[], Sequence[Host]]) -> None:
+        self._ledger = ledger
         self._board = board
         self._watch = watch
-        self._ledger = ledger
-        self._most = max_parallel or len(jobs)
-        self._running = 0
-        self._choose_until: float | None = None
-        self._changed = anyio.Event()
-        self._rank = {host.name: rank for rank, host in enumerate(hosts)}
-        self._usable: dict[str, HostView] = {}
-        self._dropped: dict[str, HostError] = {}
-        self._queues: dict[tuple[str, ...], deque[Job]] = {}
-        for job in jobs:
-            self._queues.setdefault(job.hosts, deque()).append(job)
-        self._queues_of: dict[str, list[deque[Job]]] = {host.name: [] for host in hosts}
-        for names, queue in self._queues.items():
-            for name in names:
-                self._queues_of[name].append(queue)
-        self._scouting: set[str] = set()
-        # Those that failed to connect lately come last: they are tried when the others do not do.
-        views = [board.view(host) for host in hosts]
-        self._unscouted = {view.host.name: view for view in sorted(views, key=lambda view: view.left_alone)}
+        self._hosts = hosts
+        self._runs: set[BatchRun] = set()
 
-    async def run(self) -> None:
-        """Returns when each job has ended."""
-        self._began = time.monotonic()
-        async with anyio.create_task_group() as tasks:
-            self._scout_some(tasks)
-            while self._waiting or self._running:
-                self._assign(tasks)
-                self._fail_the_stranded()
-                if self._waiting or self._running:
-                    await self._changed.wait()
-                self._changed = anyio.Event()
-                self._scout_some(tasks)
-            tasks.cancel_scope.cancel()
+    def use(self, tasks: TaskGroup) -> None:
+        """Takes the task group in which everything runs."""
+        self._tasks = tasks
 
-    @property
-    def _waiting(self) -> int:
-        return sum(map(len, self._queues.values()))
+    async def begin(self, jobs: Sequence[Job], max_parallel: int = 0) -> None:
+        """Takes in new jobs, all or none, and sets them going.
 
-    def _scout_some(self, tasks: TaskGroup) -> None:
-        """Probes as many hosts as may be needed, not counting those that have proved useless."""
-        wanted = max(CANDIDATES, self._waiting)
-        for name, view in list(self._unscouted.items()):
-            if view.left_alone or len(self._scouting) + len(self._usable) >= wanted:
-                break
-            self._send_scout(name, tasks)
-        for names in self._queues_without(self._usable, self._scouting):
-            untried = next((name for name in names if name in self._unscouted), None)
-            if untried is not None:
-                self._send_scout(untried, tasks)
-
-    def _send_scout(self, name: str, tasks: TaskGroup) -> None:
-        self._scouting.add(name)
-        tasks.start_soon(self._scout, self._unscouted.pop(name))
-
-    async def _scout(self, view: HostView) -> None:
-        name = view.host.name
-        if not view.is_fresh:
-            view = await self._board.look(view.host, max_age=FRESH_SECONDS)
-        self._scouting.discard(name)
-        obstacle = view.obstacle()
-        if obstacle is not None:
-            self._drop(name, obstacle)
-            return
-        self._usable[name] = view
-        self._note_change()
-
-    def _drop(self, name: str, obstacle: HostError) -> None:
-        self._usable.pop(name, None)
-        self._dropped[name] = obstacle
-        self._note_change()
-
-    def _note_change(self) -> None:
-        self._changed.set()
-
-    def _assign(self, tasks: TaskGroup) -> None:
-        """Gives each free slot a job, the least burdened host first."""
-        free = [view for view in self._usable.values() if view.free > 0]
-        if self._still_choosing(sum(view.free for view in free), tasks):
-            return
-        heap = [(view.burden, self._rank[view.host.name], view) for view in free]
-        heapq.heapify(heap)
-        while heap and self._running < self._most:
-            _, rank, view = heapq.heappop(heap)
-            job = self._next_for(view.host.name)
-            if job is None:
-                continue
-            self._running += 1
-            view.ours += 1
-            tasks.start_soon(self._carry_out, job, view, tasks)
-            if view.free > 0:
-                heapq.heappush(heap, (view.burden, rank, view))
-
-    def _still_choosing(self, free: int, tasks: TaskGroup) -> bool:
-        """Whether slower hosts get a little longer to show that they are the better choice.
-
-        Only where there is a choice, and for as long again as the first one took.
+        Raises:
+            LedgerError: None was taken in.
         """
-        if not free or not self._scouting or self._waiting >= free:
-            return False
-        if self._choose_until is None:
-            now = time.monotonic()
-            pause = max(now - self._began, _LEAST_CHOOSING_SECONDS)
-            self._choose_until = now + pause
-            tasks.start_soon(self._change_after, pause)
-        return time.monotonic() < self._choose_until
+        await self._ledger.add(jobs)
+        self._run(jobs, max_parallel)
 
-    def _next_for(self, name: str) -> Job | None:
-        for queue in self._queues_of[name]:
-            if queue:
-                return queue.popleft()
-        return None
+    async def set_going(self, scope: str) -> None:
+        """Sets going what was queued when its process died, of the job or batch with that id."""
+        orphans = [job for job in await self._ledger.orphans(sent=False, scope=scope) if not job.stop_wanted]
+        taken = [job for job in orphans if await self._ledger.take_over(job)]
+        if taken:
+            self._run(taken)
 
-    async def _carry_out(self, job: Job, view: HostView, tasks: TaskGroup) -> None:
+    async def stop_all(self, scope: str) -> list[Job]:
+        """Stops what is unfinished of the job or batch with that id, and returns it."""
+        jobs = await self._ledger.unfinished(scope)
+        await self._ledger.want_stop(jobs)
+        for orphan in await self._ledger.orphans(sent=False, scope=scope):
+            await self._ledger.take_over(orphan)
+        for job in await self._ledger.unfinished(scope):
+            self.stop(job)
+        return jobs
+
+    def stop(self, job: Job) -> None:
+        """Stops a job as far as that is ours to do: takes it out of the queue, or tells its host."""
+        job.stop_wanted = True
+        if job.sent:
+            self._tasks.start_soon(self._tell_host, job)
+        elif self._ledger.holds(job) and (self._is_withdrawn(job) or not self._is_under_way(job)):
+            job.cancel("It was cancelled before it was sent.")
+            self._ledger.record(job)
+
+    def _run(self, jobs: Sequence[Job], max_parallel: int = 0) -> None:
+        named = {name for job in jobs for name in job.choice}
+        hosts = [host for host in self._hosts() if host.name in named]
+        run = BatchRun(
+            jobs, hosts, board=self._board, watch=self._watch, ledger=self._ledger, max_parallel=max_parallel
+        )
+        self._runs.add(run)
+        self._tasks.start_soon(self._see_through, run, jobs)
+
+    async def _see_through(self, run: BatchRun, jobs: Sequence[Job]) -> None:
+        """A fault of ours in one batch must not take the others down with it."""
         try:
-            await self._watch.carry_out(job, view)
-        except HostError as obstacle:
-            self._queues[job.hosts].appendleft(job)
-            if obstacle.reason is Reason.NO_SLOT:
-                tasks.start_soon(self._change_after, view.note_full())
-            else:
-                if obstacle.reason in CONTACT_REASONS:
-                    view.note_failure(obstacle)
-                self._drop(view.host.name, obstacle)
+            await run.run()
+        except Exception:
+            logger.exception("A batch broke off")
+            for job in jobs:
+                if job.state is State.QUEUED:
+                    job.fail(Reason.SKIPPED, "An internal error; see the server's log.")
+                    self._ledger.record(job)
         finally:
-            self._running -= 1
-            view.ours -= 1
-            self._note_change()
+            self._runs.discard(run)
 
-    async def _change_after(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
-        self._note_change()
+    def _is_withdrawn(self, job: Job) -> bool:
+        return any(run.withdraw(job) for run in self._runs)
 
-    def _queues_without(self, *places: Container[str]) -> list[tuple[str, ...]]:
-        """The groups of hosts that jobs wait for, and of which none is in any of these places."""
-        return [
-            names
-            for names, queue in self._queues.items()
-            if queue and not any(name in place for name in names for place in places)
-        ]
+    def _is_under_way(self, job: Job) -> bool:
+        return any(run.carries(job) for run in self._runs)
 
-    def _fail_the_stranded(self) -> None:
-        for names in self._queues_without(self._usable, self._scouting, self._unscouted):
-            obstacle = _no_host_left([self._dropped[name] for name in names])
-            queue = self._queues[names]
-            while queue:
-                job = queue.popleft()
-                job.fail(obstacle)
-                self._ledger.record(job)
-
-
-def _no_host_left(obstacles: Sequence[HostError]) -> HostError:
-    """One error for a job that no host could take."""
-    first = obstacles[0]
-    if len(obstacles) == 1:
-        return first
-    shown = " ".join(obstacle.message for obstacle in obstacles[:5])
-    more = f" And {len(obstacles) - 5} more." if len(obstacles) > 5 else ""
-    combined = HostError(shown + more, host=first.host, reason=first.reason, next_step=first.next_step)
-    combined.message = f"None of {len(obstacles)} hosts could take it. {shown}{more}"
-    return combined
+    async def _tell_host(self, job: Job) -> None:
+        host = next((host for host in self._hosts() if host.name == job.host), None)
+        if host is None:
+            return
+        try:
+            await self._watch.stop(job, await self._board.look(host, max_age=FRESH_SECONDS))
+        except HostError as error:
+            # Who stays with the job does it at the next contact.
+            logger.info("job %s can't be stopped yet: %s", job.job_id, error.message)

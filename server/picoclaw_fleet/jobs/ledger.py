@@ -1,73 +1,349 @@
-"""The ledger: the controller's store of jobs and batches.
+"""The ledger: the controller's store of jobs, which outlives this process.
 
-It lives in memory: what it forgets with the process is still true on the hosts.
+Several processes share one. A job is held by the process that brings it to its end; the others read. Changes are
+written behind the back of those who make them, many in one transaction; `committed` waits for that where it matters.
+The truth about a job that was sent is on its host: what the ledger says of it is what was last heard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
 
 import anyio
 
-from picoclaw_fleet.errors import UsageError
+from picoclaw_fleet.errors import LedgerError, State, UsageError
+from picoclaw_fleet.jobs.database import Database
+from picoclaw_fleet.jobs.holder import Holder
 from picoclaw_fleet.jobs.model import Job
-from picoclaw_fleet.nearest import nearest
+from picoclaw_fleet.jobs.rows import INSERT, INSERT_CHOICE, SELECT, UPDATE, change_of, choices_of, job_of, row_of
+
+logger = logging.getLogger(__name__)
+
+FOREIGN_POLL_SECONDS = 0.5
+"""How often a job of another process is looked at while somebody waits for it."""
+
+_RETRY_SECONDS = 5.0
+_TROUBLE_FIRST = (
+    "ORDER BY CASE state WHEN 'failed' THEN 0 WHEN 'lost' THEN 0 WHEN 'timed_out' THEN 1 WHEN 'cancelled' THEN 1 "
+    "WHEN 'running' THEN 2 WHEN 'queued' THEN 3 ELSE 4 END, number "
+)
+_IN_SCOPE = "(job_id = ? OR batch_id = ?) "
 
 
 class Ledger:
-    """Jobs by id, and who waits for them."""
+    """Jobs by id.
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._batches: dict[str, list[Job]] = {}
-        self._unfinished: dict[str, set[str]] = {}
+    A scope is the id of a job or of a batch.
+
+    Args:
+        file: The ledger's file; made by the first call that needs it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._database = Database(file)
+        self._holder = Holder(file.with_suffix(".holders"))
+        self._held: dict[str, Job] = {}
+        self._open: Counter[str] = Counter()
+        self._dirty: dict[str, Job] = {}
+        self._commits: asyncio.Task[None] | None = None
         self._changed = anyio.Event()
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Takes in new jobs."""
+    async def open(self) -> None:
+        """Makes this process known to the others; any other call may only follow.
+
+        Raises:
+            LedgerError: The ledger can't be used. It is left as it is.
+        """
+        await self._database.rows("SELECT 1")
+        try:
+            await asyncio.to_thread(self._holder.begin)
+        except OSError as error:
+            raise LedgerError(f"The ledger's folder can't be written to: {error}.") from error
+
+    async def aclose(self) -> None:
+        """Writes what is still to be written, and closes the ledger."""
+        try:
+            await self.committed()
+        except LedgerError as error:
+            logger.error("%s", error)
+        await asyncio.to_thread(self._database.close)
+        await asyncio.to_thread(self._holder.end)
+
+    # --- jobs of this process
+
+    async def add(self, jobs: Sequence[Job]) -> None:
+        """Takes in new jobs, all or none, and holds them.
+
+        Raises:
+            LedgerError: None was taken in.
+        """
         for job in jobs:
-            self._jobs[job.job_id] = job
-            if job.batch_id:
-                self._batches.setdefault(job.batch_id, []).append(job)
-                self._unfinished.setdefault(job.batch_id, set()).add(job.job_id)
+            job.origin = job.holder = self._holder.name
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.executemany(INSERT_CHOICE, choices_of(jobs))
+            connection.executemany(INSERT, map(row_of, jobs))
+
+        await self._database.run(insert)
+        for job in jobs:
+            self._hold(job)
 
     def record(self, job: Job) -> None:
-        """Notes that a job has changed, and tells those who wait."""
-        if job.state.finished and job.batch_id:
-            self._unfinished[job.batch_id].discard(job.job_id)
+        """Notes that a job held here has changed, and tells those who wait. It is written soon."""
+        if job.state.finished and self._held.pop(job.job_id, None) is not None and self._counts_in_batch(job):
+            self._open[job.batch_id] -= 1
+        self._dirty[job.job_id] = job
+        self._commit_soon()
+        self._tell()
+
+    async def committed(self) -> None:
+        """Waits until all that was recorded so far is written.
+
+        Raises:
+            LedgerError: It could not be written. It is tried again.
+        """
+        self._commit_soon()
+        if self._commits is not None:
+            await asyncio.shield(self._commits)
+
+    async def take_over(self, job: Job) -> bool:
+        """Holds a job whose holder is gone; only one process gets it.
+
+        Returns:
+            Whether it is ours now.
+        """
+        name = self._holder.name
+        statement = "UPDATE jobs SET holder = ? WHERE job_id = ? AND holder = ? AND finished_at IS NULL"
+        taken = await self._database.change(statement, (name, job.job_id, job.holder))
+        if taken:
+            job.holder = name
+            self._hold(job)
+        return bool(taken)
+
+    def holds(self, job: Job) -> bool:
+        """Whether this process brings the job to its end."""
+        return job.job_id in self._held
+
+    # --- looking up
+
+    async def job(self, job_id: str) -> Job:
+        """The job of that id, as last heard.
+
+        Raises:
+            UsageError: There is none.
+            LedgerError: The ledger can't be read.
+        """
+        found = [self._held[job_id]] if job_id in self._held else await self._select("WHERE job_id = ?", job_id)
+        if not found:
+            raise _unknown("job", job_id)
+        return found[0]
+
+    async def counts(self, batch_id: str) -> Counter[State]:
+        """How many jobs of a batch are in each state.
+
+        Raises:
+            UsageError: There is no such batch.
+            LedgerError: The ledger can't be read.
+        """
+        await self.committed()
+        query = "SELECT state, count(*) FROM jobs WHERE batch_id = ? AND batch_id != '' GROUP BY state"
+        rows = await self._database.rows(query, (batch_id,))
+        if not rows:
+            raise _unknown("batch", batch_id)
+        return Counter({State(state): count for state, count in rows})
+
+    async def trouble_first(self, batch_id: str, limit: int) -> list[Job]:
+        """Jobs of a batch: those that failed, then those under way, then the rest."""
+        return await self._select(f"WHERE batch_id = ? {_TROUBLE_FIRST} LIMIT ?", batch_id, limit)
+
+    async def unsuccessful(self, batch_id: str) -> list[Job]:
+        """The jobs of a batch that have ended, but not well."""
+        return await self._select(
+            "WHERE batch_id = ? AND finished_at IS NOT NULL AND state != 'succeeded' ORDER BY number", batch_id
+        )
+
+    async def page(
+        self, *, state: str = "", host: str = "", batch_id: str = "", owner: str = "", offset: int = 0, limit: int = 20
+    ) -> tuple[list[Job], int]:
+        """Jobs, newest first, and how many there are; an empty argument does not narrow them."""
+        wanted = {"state": state, "host": host, "batch_id": batch_id, "owner": owner}
+        given = {column: value for column, value in wanted.items() if value}
+        clause = "WHERE " + " AND ".join(["1", *(f"{column} = ?" for column in given)])
+        jobs = await self._select(f"{clause} ORDER BY number DESC LIMIT ? OFFSET ?", *given.values(), limit, offset)
+        ((total,),) = await self._database.rows(f"SELECT count(*) FROM jobs {clause}", list(given.values()))  # noqa: S608
+        return jobs, total
+
+    async def unfinished(self, scope: str) -> list[Job]:
+        """The jobs of a scope that are queued or running."""
+        return await self._select(f"WHERE finished_at IS NULL AND {_IN_SCOPE} ORDER BY number", scope, scope)
+
+    async def count_unfinished(self, scope: str) -> int:
+        """How many jobs of a scope are queued or running."""
+        if self._is_ours(scope):
+            return max(self._open[scope], 1)
+        await self.committed()
+        query = f"SELECT count(*) FROM jobs WHERE finished_at IS NULL AND {_IN_SCOPE}"  # noqa: S608
+        ((count,),) = await self._database.rows(query, (scope, scope))
+        return count
+
+    async def change(self, scope: str) -> None:
+        """Waits until a job changes here, or one of that scope may have changed in another process."""
+        with anyio.move_on_after(None if self._is_ours(scope) else FOREIGN_POLL_SECONDS):
+            await self._changed.wait()
+
+    # --- what processes leave to each other
+
+    async def orphans(self, *, sent: bool, scope: str = "", before: datetime | None = None) -> list[Job]:
+        """Unfinished jobs whose holder is dead.
+
+        Args:
+            sent: Those that may be on a host, or those that are not.
+            scope: Only of that job or batch.
+            before: Only those taken in before.
+        """
+        clause, values = "WHERE finished_at IS NULL AND sent = ?", [sent]
+        if scope:
+            clause, values = f"{clause} AND {_IN_SCOPE}", [*values, scope, scope]
+        if before is not None:
+            clause, values = f"{clause} AND created_at < ?", [*values, before.isoformat()]
+        dead = await self._dead_holders()
+        return [job for job in await self._select(clause, *values) if job.holder in dead] if dead else []
+
+    async def want_stop(self, jobs: Iterable[Job]) -> None:
+        """Leaves word, for whoever holds them, that jobs are to be stopped."""
+        values = [(job.job_id,) for job in jobs]
+        statement = "UPDATE jobs SET stop_wanted = 1 WHERE job_id = ?"
+        await self._database.run(lambda connection: connection.executemany(statement, values))
+
+    async def stops_wanted(self) -> list[Job]:
+        """Jobs held here that another process wants stopped."""
+        query = "SELECT job_id FROM jobs WHERE finished_at IS NULL AND stop_wanted = 1 AND holder = ?"
+        rows = await self._database.rows(query, (self._holder.name,))
+        held = [self._held[job_id] for (job_id,) in rows if job_id in self._held]
+        return [job for job in held if not job.stop_wanted]
+
+    # --- what callers have seen
+
+    async def news(self) -> list[Job]:
+        """Finished jobs that no caller has seen the end of: ours, and those of processes that are dead.
+
+        Each is returned once.
+        """
+        await self.committed()
+        rows = await self._database.rows("SELECT DISTINCT origin FROM jobs WHERE told = 0 AND finished_at IS NOT NULL")
+        origins = [origin for (origin,) in rows]
+        dead = await asyncio.to_thread(lambda: {name for name in origins if not self._holder.alive(name)})
+        ours = [origin for origin in origins if origin in dead or origin == self._holder.name]
+        if not ours:
+            return []
+        marks = ", ".join("?" * len(ours))
+        clause = f"told = 0 AND finished_at IS NOT NULL AND origin IN ({marks})"
+        untold = await self._select(f"WHERE {clause} ORDER BY number", *ours)
+        await self.note_told([job.job_id for job in untold])
+        return untold
+
+    async def note_told(self, job_ids: Sequence[str]) -> None:
+        """Notes that a caller has seen the end of jobs."""
+        values = [(job_id,) for job_id in job_ids]
+        await self._database.run(
+            lambda connection: connection.executemany("UPDATE jobs SET told = 1 WHERE job_id = ?", values)
+        )
+
+    async def note_batch_told(self, batch_id: str) -> None:
+        """Notes that a caller has seen what has ended of a batch."""
+        await self._database.change(
+            "UPDATE jobs SET told = 1 WHERE batch_id = ? AND told = 0 AND finished_at IS NOT NULL", (batch_id,)
+        )
+
+    # --- what can go
+
+    async def on_hosts(self) -> dict[str, list[str]]:
+        """By host, the finished jobs whose files there are safely here as well."""
+        await self.committed()
+        query = "SELECT host, job_id FROM jobs WHERE on_host = 1 AND finished_at IS NOT NULL"
+        by_host: dict[str, list[str]] = {}
+        for host, job_id in await self._database.rows(query):
+            by_host.setdefault(host, []).append(job_id)
+        return by_host
+
+    async def note_cleared(self, job_ids: Sequence[str]) -> None:
+        """Notes that the host has no more files of jobs."""
+        values = [(job_id,) for job_id in job_ids]
+        await self._database.run(
+            lambda connection: connection.executemany("UPDATE jobs SET on_host = 0 WHERE job_id = ?", values)
+        )
+
+    async def finished_sizes(self) -> list[tuple[str, datetime, int]]:
+        """Id, end and output size in bytes of all finished jobs, the oldest first."""
+        query = "SELECT job_id, finished_at, output_bytes FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at"
+        return [(job_id, datetime.fromisoformat(at), size) for job_id, at, size in await self._database.rows(query)]
+
+    async def remove(self, job_ids: Sequence[str]) -> None:
+        """Forgets jobs that have ended."""
+        values = [(job_id,) for job_id in job_ids]
+
+        def delete(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM jobs WHERE job_id = ?", values)
+            connection.execute("DELETE FROM choices WHERE digest NOT IN (SELECT choice FROM jobs)")
+
+        await self._database.run(delete)
+
+    # --- within
+
+    def _hold(self, job: Job) -> None:
+        self._held[job.job_id] = job
+        if self._counts_in_batch(job):
+            self._open[job.batch_id] += 1
+
+    def _counts_in_batch(self, job: Job) -> bool:
+        """A batch that was taken in here is held here as a whole; of any other, others may hold jobs."""
+        return bool(job.batch_id) and job.origin == self._holder.name
+
+    def _is_ours(self, scope: str) -> bool:
+        return scope in self._held or self._open[scope] > 0
+
+    def _tell(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def job(self, job_id: str) -> Job:
-        """The job of that id.
+    async def _select(self, clause: str, *values: Any) -> list[Job]:
+        """The jobs that a clause picks; those held here are the very objects."""
+        await self.committed()
+        rows = await self._database.rows(SELECT + clause, values)
+        return [self._held.get(row[0]) or job_of(row) for row in rows]
 
-        Raises:
-            UsageError: There is none.
-        """
-        if job_id in self._jobs:
-            return self._jobs[job_id]
-        raise _unknown("job", job_id, self._jobs)
+    async def _dead_holders(self) -> set[str]:
+        rows = await self._database.rows("SELECT DISTINCT holder FROM jobs WHERE finished_at IS NULL")
+        names = [name for (name,) in rows]
+        return await asyncio.to_thread(lambda: {name for name in names if not self._holder.alive(name)})
 
-    def batch(self, batch_id: str) -> list[Job]:
-        """The jobs of that batch, in the order they were given.
+    async def _commit_all(self) -> None:
+        while self._dirty:
+            jobs, self._dirty = self._dirty, {}
+            rows = [change_of(job) for job in jobs.values()]
+            try:
+                await self._database.run(lambda connection, rows=rows: connection.executemany(UPDATE, rows))
+            except LedgerError:
+                self._dirty = {**jobs, **self._dirty}
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
+                raise
 
-        Raises:
-            UsageError: There is none.
-        """
-        if batch_id in self._batches:
-            return self._batches[batch_id]
-        raise _unknown("batch", batch_id, self._batches)
-
-    def unfinished(self, batch_id: str) -> int:
-        """How many jobs of that batch are queued or running."""
-        return len(self._unfinished[batch_id])
-
-    async def change(self) -> None:
-        """Waits until any job changes."""
-        await self._changed.wait()
+    def _commit_soon(self) -> None:
+        if self._dirty and (self._commits is None or self._commits.done()):
+            self._commits = asyncio.create_task(self._commit_all())
+            # Who waits in `committed` gets the error; where nobody does, the next try will tell.
+            self._commits.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
-def _unknown(kind: str, wanted: str, known: Iterable[str]) -> UsageError:
-    near = nearest(wanted, known, limit=1)
-    hint = f"Did you mean {near[0]}?" if near else "Ids are those that dispatch and dispatch_many returned."
-    return UsageError(f"There is no {kind} {wanted!r}.", next_step=hint)
+def _unknown(kind: str, wanted: str) -> UsageError:
+    return UsageError(
+        f"There is no {kind} {wanted!r}.",
+        next_step="Ids are those that dispatch and dispatch_many returned; finished jobs are kept for 30 days.",
+    )

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from picoclaw_fleet.errors import HostError, Reason, State
+from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.worker.contract import new_job_id
 
 
@@ -39,6 +39,13 @@ class Job:
         signal: The signal that ended PicoClaw, such as SIGKILL; else empty.
         files: What it left in its workspace on the host.
         notes: Peculiarities of this job that the reader should know.
+        owner: Who asked for it, where callers have names; else empty.
+        origin: The process that took it in.
+        holder: The process that brings it to its end; empty when that one is gone and no other has taken it over.
+        stop_wanted: True when it is to be stopped, whether or not the host could be told so far.
+        told: True when a caller has seen its end.
+        on_host: True while the host has files of it that are safely here as well.
+        output_bytes: How much of its output lies here.
     """
 
     task: str
@@ -60,12 +67,28 @@ class Job:
     signal: str = ""
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    owner: str = ""
+    origin: str = ""
+    holder: str = ""
+    stop_wanted: bool = False
+    told: bool = False
+    on_host: bool = False
+    output_bytes: int = 0
 
-    def fail(self, error: HostError) -> None:
+    @property
+    def choice(self) -> tuple[str, ...]:
+        """Where it may still go: one that may have been sent stays with its host, where its id can't start twice."""
+        return (self.host,) if self.host else self.hosts
+
+    def fail(self, reason: Reason, message: str, next_step: str = "", host: str = "") -> None:
         """Ends the job without its having run."""
-        self.state = State.FAILED
-        self.host = error.host
-        self.reason = error.reason
-        self.message = error.message
-        self.next_step = error.next_step
+        self.host = host
+        self._end(State.FAILED, reason, message, next_step)
+
+    def cancel(self, message: str) -> None:
+        """Ends the job before it was sent."""
+        self._end(State.CANCELLED, Reason.CANCELLED, message, "")
+
+    def _end(self, state: State, reason: Reason, message: str, next_step: str) -> None:
+        self.state, self.reason, self.message, self.next_step = state, reason, message, next_step
         self.finished_at = datetime.now(UTC)

@@ -88,6 +88,11 @@ class OutputStore:
         """Whether there is anything to show as an answer."""
         return _size(self._folder / job_id / "answer") > 0
 
+    def remove(self, job_ids: Iterable[str]) -> None:
+        """Removes the outputs of jobs."""
+        for job_id in job_ids:
+            shutil.rmtree(self._folder / job_id, ignore_errors=True)
+
     def promote(self, job_id: str) -> None:
         """Takes all that was printed for the answer, where PicoClaw gave none that can be told apart."""
         (self._folder / job_id / "rest").replace(self._folder / job_id / "answer")

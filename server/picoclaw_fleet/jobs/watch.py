@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from picoclaw_fleet.errors import HostError, Reason, State
+from picoclaw_fleet.errors import HostError, LedgerError, Reason, State
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
@@ -33,6 +33,7 @@ OUTPUT_LIMIT = 256 << 20
 GUARD_GRACE_SECONDS = 30.0
 """How far a job may be over its time before we stop it in place of its guard."""
 
+_FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_OUTPUT = 64 << 10
 _ENOUGH_TO_JUDGE = 1000
@@ -60,48 +61,92 @@ class JobWatch:
 
         Raises:
             HostError: The job was not started there, and can go elsewhere.
+            LedgerError: It was not sent, since that could not be noted down.
         """
         facts = view.facts
         assert facts is not None
         order = _order(job, view, facts)
         await self._pool.connect(view.host)
+        if job.stop_wanted:
+            job.cancel("It was cancelled before it was sent.")
+            self._ledger.record(job)
+            return
         job.host, job.sent = view.host.name, True
         self._ledger.record(job)
         try:
-            await self._stay_with(job, view, facts, order)
-        except HostError:
-            job.host, job.sent, job.state = "", False, State.QUEUED
-            self._ledger.record(job)
+            # From its first byte on the job may be there; whoever comes after us has to know where to look.
+            await self._ledger.committed()
+            await self._stay_with(job, _Contact(self._pool, job, view, facts, order))
+        except (HostError, LedgerError):
+            self._take_back(job, host="")
             raise
 
-    async def _stay_with(self, job: Job, view: HostView, facts: Facts, order: Order) -> None:
+    async def resume(self, job: Job, view: HostView) -> None:
+        """Stays with a job that another process has sent, until it ends.
+
+        Where the host has never heard of it, it is queued again for that same host: there its id can't start twice.
+
+        Raises:
+            HostError: The host can't be reached now.
+        """
+        facts = view.facts
+        assert facts is not None
+        contact = _Contact(self._pool, job, view, facts, _order(job, view, facts))
+        contact.accepted = True
+        known = job.started_at is not None
+        try:
+            await self._stay_with(job, contact, lost_if_absent=known)
+        except JobAbsentError:
+            self._take_back(job, host=job.host)
+
+    async def stop(self, job: Job, view: HostView) -> None:
+        """Has a host stop a job, and returns when nothing of it is left; who stays with it brings it to its end.
+
+        Raises:
+            HostError: The host could not be told.
+        """
+        if view.facts is None or view.trouble is not None:
+            raise view.trouble or HostError("it has not answered.", host=view.host.name, reason=Reason.UNREACHABLE)
+        try:
+            async with contract.stop(self._pool, view.host, view.facts.name, job.job_id) as attendance:
+                await attendance.ended()
+        except RunnerMissingError:
+            logger.info("job %s never came to %s", job.job_id, view.host.name)
+
+    def _take_back(self, job: Job, host: str) -> None:
+        job.host, job.sent, job.state, job.reason, job.message = host, False, State.QUEUED, None, ""
+        self._ledger.record(job)
+
+    async def _stay_with(self, job: Job, contact: _Contact, *, lost_if_absent: bool = True) -> None:
         """Waits for the job's end, over as many channels and connections as it takes.
 
         Until the host has said that the job is there, the order is repeated after a loss of contact: the same id
         never starts twice on a host.
         """
-        contact = _Contact(self._pool, view, facts, order)
-        pause = 1.0
+        pause = _FIRST_PAUSE_SECONDS
         while not job.state.finished:
             try:
                 async with contact.attend() as attendance:
                     age = await contact.started(attendance)
-                    pause = 1.0
+                    pause = _FIRST_PAUSE_SECONDS
                     self._note_running(job, age)
                     ending: Ending | None = None
                     with anyio.move_on_after(WAIT_SECONDS):
                         ending = await attendance.ended()
                     if ending is not None:
-                        await self._finish(job, view, facts, order, attendance, ending)
+                        await self._finish(job, contact, attendance, ending)
             except RunnerMissingError:
                 contact.runner_missing = True
             except JobAbsentError:
+                if not lost_if_absent:
+                    raise
                 self._end(job, Verdict(State.LOST, Reason.LOST_CONTACT), finished=datetime.now(UTC))
             except HostError as error:
                 if error.reason is Reason.NO_SLOT or (not contact.accepted and error.reason in _UNSENT):
                     raise
                 logger.info("job %s: %s", job.job_id, error.message)
-                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} The job goes on there."
+                goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
+                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} {goes_on}"
                 self._ledger.record(job)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -112,15 +157,14 @@ class JobWatch:
         job.state, job.reason, job.message = State.RUNNING, None, ""
         self._ledger.record(job)
 
-    async def _finish(
-        self, job: Job, view: HostView, facts: Facts, order: Order, attendance: Attendance, ending: Ending
-    ) -> None:
+    async def _finish(self, job: Job, contact: _Contact, attendance: Attendance, ending: Ending) -> None:
         """Brings the output home and ends the job."""
+        order = contact.order
         out, err, tail, files = ending.sizes
         names = bytearray()
         notes: list[str] = []
         try:
-            with self._outputs.storing(job.job_id, secrets_of(view.host, order.settings)) as writer:
+            with self._outputs.storing(job.job_id, secrets_of(contact.host, order.settings)) as writer:
                 await attendance.copy(out, writer.stdout)
                 writer.end_of_stdout()
                 for title, size in (("stderr", err), ("end of the session", tail)):
@@ -128,6 +172,7 @@ class JobWatch:
                         with writer.part(title) as write:
                             await attendance.copy(size, write)
                 await attendance.copy(files, names.extend)
+            job.on_host, job.output_bytes = True, out + err + tail
             if out and not writer.found_answer and ending.exit_status == 0:
                 self._outputs.promote(job.job_id)
                 notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
@@ -142,7 +187,7 @@ class JobWatch:
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
-        self._end(job, judge(ending, answer, facts.kills), finished)
+        self._end(job, judge(ending, answer, contact.facts.kills), finished)
 
     def _end(self, job: Job, verdict: Verdict, finished: datetime) -> None:
         job.state, job.reason = verdict.state, verdict.reason
@@ -153,52 +198,58 @@ class JobWatch:
 
 
 class _Contact:
-    """Which words the host has to be asked with: start, wait, or stop when the guard has failed."""
+    """Which words the host has to be asked with: start, wait, or stop if the job is to end or its guard has failed."""
 
-    def __init__(self, pool: Pool, view: HostView, facts: Facts, order: Order) -> None:
+    def __init__(self, pool: Pool, job: Job, view: HostView, facts: Facts, order: Order) -> None:
         self._pool = pool
+        self._job = job
         self._view = view
-        self._name = facts.name
-        self._order = order
+        self.host = view.host
+        self.facts = facts
+        self.order = order
         self._overdue = False
         self._installed = False
         self.runner_missing = not facts.has_runner
         self.accepted = False
 
+    @property
+    def _stopping(self) -> bool:
+        return self._overdue or self._job.stop_wanted
+
     @asynccontextmanager
     async def attend(self) -> AsyncGenerator[Attendance]:
         """Opens a channel on which the job's end can be awaited."""
-        host, job_id = self._view.host, self._order.job_id
+        host, name, job_id = self.host, self.facts.name, self._job.job_id
         if self.runner_missing:
             await self._install()
-        if self._overdue:
-            call = contract.stop(self._pool, host, self._name, job_id)
+        if self._stopping:
+            call = contract.stop(self._pool, host, name, job_id)
         elif self.accepted:
-            call = contract.wait(self._pool, host, self._name, job_id)
+            call = contract.wait(self._pool, host, name, job_id)
         else:
-            call = contract.start(self._pool, host, self._name, self._order)
+            call = contract.start(self._pool, host, name, self.order)
         async with call as attendance:
             yield attendance
 
     async def started(self, attendance: Attendance) -> float:
         """Waits for the host's word that the job runs, and returns for how many seconds it has."""
-        if self._overdue:
+        if self._stopping:
             return 0.0
         started, now = await attendance.started()
         self.accepted = True
         self._view.note_accepted()
-        self._overdue = now - started + WAIT_SECONDS > self._order.seconds + GUARD_GRACE_SECONDS
+        self._overdue = now - started + WAIT_SECONDS > self.order.seconds + GUARD_GRACE_SECONDS
         return now - started
 
     async def _install(self) -> None:
         if self._installed:
             raise HostError(
                 "the runner was put there, and is gone again.",
-                host=self._view.host.name,
+                host=self.host.name,
                 reason=Reason.HOME_NOT_WRITABLE,
                 next_step="See what removes files from ~/.picoclaw there.",
             )
-        await contract.install_runner(self._pool, self._view.host, self._name)
+        await contract.install_runner(self._pool, self.host, self.facts.name)
         self._installed, self.runner_missing = True, False
 
 

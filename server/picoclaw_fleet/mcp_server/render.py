@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult
+from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 
 _COLUMNS = ("host", "picoclaw", "version", "arch", "load", "mem MB", "disk MB", "running", "free", "ms")
 
@@ -53,6 +53,15 @@ def batch(result: BatchResult) -> str:
         if one.truncated and one.next_step:
             parts.append(one.next_step)
     return _paragraphs(result.summary, *result.notices, *parts, result.next_step)
+
+
+def jobs(result: JobsResult) -> str:
+    """A list of jobs, a line each."""
+    lines = [
+        _sentences(f"{_names([one])}: {one.state}" + (f" ({one.reason})." if one.reason else "."), one.message)
+        for one in result.jobs
+    ]
+    return _paragraphs(result.summary, *result.notices, "\n".join(lines), result.next_step)
 
 
 def _row(host: HostEntry) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ def create_server(config: str | None = None) -> MCPServer[Session]:
     """Makes the server.
 
     Args:
-        config: The fleet config's path; None for where it is looked for. It is read by the first call that needs it: without
-            any config the server starts and lists its tools.
+        config: The fleet config's path; None for where it is looked for. It is read by the first call that needs it:
+            without any config the server starts and lists its tools.
     """
 
     @asynccontextmanager

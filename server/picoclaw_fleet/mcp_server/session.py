@@ -38,9 +38,9 @@ class Session(AsyncContextManagerMixin):
     async def fleet(self) -> Fleet:
         """The fleet; the same for all calls."""
         async with self._opening:
-            if self._fleet is None:
-                self._fleet = await self._tasks.start(self._keep_open)
-            return self._fleet
+            fleet = self._fleet or await self._tasks.start(self._keep_open)
+            self._fleet = fleet
+            return fleet
 
     async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
         # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.

@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from mcp.server.mcpserver import Context
 from mcp.types import CallToolResult, TextContent, ToolAnnotations
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
-from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.mcp_server import descriptions as texts
 from picoclaw_fleet.mcp_server import render
+from picoclaw_fleet.mcp_server.arguments import Hosts, Tasks, Timeout, Wait
 from picoclaw_fleet.mcp_server.boundary import FleetTool
 from picoclaw_fleet.mcp_server.session import Session
-from picoclaw_fleet.results import BatchResult, HostsResult, JobOrBatchResult, JobResult
+from picoclaw_fleet.results import BatchResult, HostsResult, JobOrBatchResult, JobResult, JobsResult
 
 if TYPE_CHECKING:
     from picoclaw_fleet.fleet import Fleet, Progress
 
 READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
+STOPS_WORK = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True)
 RUNS_WORK = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True)
-
-SELECTORS = "A selector is a name, tag:x, arch:arm64, all, a glob web*, a range web[1-3], or !x to leave x out."
-WAITING = (
-    "The call returns after wait_seconds at the latest; what isn't done by then goes on, is shown as running, and "
-    "job_result waits for it. Cancelling or timing out the call stops the waiting, never the job."
-)
-
-STATUS = f"""\
-Looks at the hosts of the fleet, all at once: reachable or not, PicoClaw ready or not, load, free memory and disk,
-running jobs, free slots, and for each host that can't be used the reason and what to do. Changes nothing.
-{SELECTORS}"""
-
-DISPATCH = f"""\
-Gives one task to one worker (a machine with a PicoClaw agent on it) and returns its answer. The worker is a separate AI
-agent that knows nothing of this conversation: say everything it needs. Without a host the least busy one that is
-ready is chosen. A task is never run twice.
-{WAITING}
-A job that failed is a result with state and reason, and what the worker had printed."""
-
-DISPATCH_MANY = f"""\
-Gives many tasks to the fleet and returns all answers. mode="spread" runs each task once, wherever a slot is free;
-mode="broadcast" runs each task on each of the named hosts. One host that fails never stops the others, and each task
-comes back exactly once with what became of it. rerun=BATCH_ID does again what did not succeed in an earlier batch.
-{WAITING}
-{SELECTORS}"""
-
-JOB_RESULT = """\
-Tells how a job or a batch stands, and shows a job's output in pages. With wait_seconds it first waits for the end.
-A long output ends with next_offset: pass it as offset for the next page. Asking again is always safe."""
-
-
-def _as_list(value: object) -> object:
-    """Lets one selector or one task stand for a list of one, as models often write it."""
-    return [value] if isinstance(value, str | Mapping) else value
-
-
-def _as_assignments(value: object) -> object:
-    """Accepts plain strings, in the list or alone, where tasks are published as objects."""
-    items = _as_list(value)
-    if not isinstance(items, list):
-        return items
-    return [{"task": item} if isinstance(item, str) else item for item in cast("list[object]", items)]
-
-
-Hosts = Annotated[list[str], BeforeValidator(_as_list), Field(description="Selectors; empty for all hosts.")]
-Timeout = Annotated[int, Field(ge=1, le=86_400, description="Seconds until PicoClaw is stopped on the host.")]
-Wait = Annotated[int, Field(ge=0, le=50, description="Seconds until this call returns at the latest.")]
 
 
 async def fleet_status(ctx: Context[Session], hosts: Hosts = []) -> Annotated[CallToolResult, HostsResult]:  # noqa: B006
@@ -93,11 +47,7 @@ async def dispatch(
 
 async def dispatch_many(
     ctx: Context[Session],
-    tasks: Annotated[
-        list[Assignment],
-        BeforeValidator(_as_assignments),
-        Field(description="The tasks; plain strings will do. Empty with rerun."),
-    ] = [],  # noqa: B006
+    tasks: Tasks = [],  # noqa: B006
     hosts: Hosts = [],  # noqa: B006
     mode: Annotated[
         Literal["spread", "broadcast"], Field(description="spread: each task once. broadcast: each task on each host.")
@@ -138,11 +88,40 @@ async def job_result(
     return _reply(result, render.job(result) if isinstance(result, JobResult) else render.batch(result))
 
 
+async def jobs(
+    ctx: Context[Session],
+    state: Annotated[str, Field(description="queued, running, succeeded, failed, timed_out, cancelled, lost.")] = "",
+    host: Annotated[str, Field(description="A host's name.")] = "",
+    batch_id: Annotated[str, Field(description="A batch.")] = "",
+    offset: Annotated[int, Field(ge=0, description="How many of the newest to leave out.")] = 0,
+    limit: Annotated[int, Field(ge=1, le=100, description="How many to list.")] = 20,
+) -> Annotated[CallToolResult, JobsResult]:
+    """Serve jobs."""
+    fleet = await _fleet(ctx)
+    result = await fleet.jobs(state=state, host=host, batch_id=batch_id, offset=offset, limit=limit)
+    return _reply(result, render.jobs(result))
+
+
+async def job_cancel(
+    ctx: Context[Session],
+    job_id: Annotated[str, Field(description="The job; or give batch_id.")] = "",
+    batch_id: Annotated[str, Field(description="The batch; or give job_id.")] = "",
+) -> Annotated[CallToolResult, JobsResult]:
+    """Serve job_cancel."""
+    fleet = await _fleet(ctx)
+    result = await fleet.cancel(job_id, batch_id)
+    return _reply(result, render.jobs(result))
+
+
 TOOLS = (
-    FleetTool.declare(fleet_status, title="Fleet status", description=STATUS, annotations=READ_ONLY),
-    FleetTool.declare(dispatch, title="Dispatch a task", description=DISPATCH, annotations=RUNS_WORK),
-    FleetTool.declare(dispatch_many, title="Dispatch many tasks", description=DISPATCH_MANY, annotations=RUNS_WORK),
-    FleetTool.declare(job_result, title="Job result", description=JOB_RESULT, annotations=READ_ONLY),
+    FleetTool.declare(fleet_status, title="Fleet status", description=texts.STATUS, annotations=READ_ONLY),
+    FleetTool.declare(dispatch, title="Dispatch a task", description=texts.DISPATCH, annotations=RUNS_WORK),
+    FleetTool.declare(
+        dispatch_many, title="Dispatch many tasks", description=texts.DISPATCH_MANY, annotations=RUNS_WORK
+    ),
+    FleetTool.declare(job_result, title="Job result", description=texts.JOB_RESULT, annotations=READ_ONLY),
+    FleetTool.declare(jobs, title="List jobs", description=texts.JOBS, annotations=READ_ONLY),
+    FleetTool.declare(job_cancel, title="Cancel a job", description=texts.JOB_CANCEL, annotations=STOPS_WORK),
 )
 
 

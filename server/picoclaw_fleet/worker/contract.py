@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -34,6 +34,7 @@ BLOCK_BYTES = 512
 """The unit of `ulimit -f` (POSIX)."""
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+_FORGET_SECONDS = 60.0
 _MAX_NOISE_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
 _NO_SUCH_SCRIPT = (2, 127)  # what dash and BusyBox, and what bash answers when the runner's file isn't there
@@ -282,15 +283,28 @@ async def stop(pool: Pool, host: Host, name: str, job_id: str) -> AsyncGenerator
         yield attendance
 
 
+async def forget(pool: Pool, host: Host, name: str, job_ids: Sequence[str]) -> None:
+    """Removes what a host has of jobs whose output is safely here; files in their workspaces stay for a month.
+
+    Raises:
+        HostError: The host can't be reached, or the runner isn't there.
+    """
+    await pool.run(host, _line(name, "forget", new_nonce(), *job_ids), timeout=_FORGET_SECONDS)
+
+
 @asynccontextmanager
 async def _call(
     pool: Pool, host: Host, name: str, verb: str, *words: str
 ) -> AsyncGenerator[tuple[Attendance, Command]]:
     nonce = new_nonce()
-    line = " ".join(["sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
+    line = _line(name, verb, nonce, *words)
     lane = Lane.PROMPT if verb == "stop" else Lane.WAIT
     async with pool.command(host, line, lane=lane) as command:
         yield Attendance(host, command, nonce), command
+
+
+def _line(name: str, verb: str, nonce: str, *words: str) -> str:
+    return " ".join(["sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
 
 
 def fleet_folder(name: str) -> str:

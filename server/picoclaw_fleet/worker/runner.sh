@@ -4,16 +4,19 @@
 #   sh RUNNER start NONCE ID SECONDS SLOTS BLOCKS BYTES DIGEST    stdin: NAME=VALUE lines, an empty line, the task
 #   sh RUNNER wait  NONCE ID
 #   sh RUNNER stop  NONCE ID
+#   sh RUNNER forget NONCE ID...
 #
 # Who calls keeps stdin open for as long as he waits. Each line of an answer begins with the nonce; contract.py has the
 # words that follow. The processes of a job:
 #   front    the process of the SSH channel: starts the runner, waits for the end, reports it; may go at any time
 #   runner   starts PicoClaw and waits for it; holds the pipe `live` open, whose end tells everybody that it is gone
 #   guard    in a session of its own; stops the job when its time is up or its runner is gone
-# The files of a job in jobs/ID: task (size, digest), live, out, err, workspace/, worker (PicoClaw's pid), outcome (the
-# first who writes it decides), and once all is stopped: tail, files, closed.
+# The files of a job in jobs/ID: task (size, digest), live, out, err, workspace/, worker (PicoClaw's stamp, when it began,
+# boot id), outcome (the first who writes it decides), and once all is stopped: tail, files, closed.
 # PicoClaw's processes are found by the mark PICOFLEET_JOB=ID/ in their environment and by the sessions of those found.
+# shellcheck disable=SC2086,SC2094  # words are split on purpose; a FIFO is read and written at once
 umask 077
+unset CDPATH
 trap '' HUP PIPE
 cd "${0%/*}" || exit 1
 fleet=$PWD self=$PWD/${0##*/}
@@ -26,15 +29,14 @@ say() { echo "$nonce $*"; }
 
 # --- small change -----------------------------------------------------------------------------------------------------
 
-keep() { # FILE TEXT: on a full disk the job's reserve makes room
-  { echo "$2" >"$1"; } 2>/dev/null && return
-  rm -f reserve
-  echo "$2 disk_full" >"$1"
+keep() { # FILE TEXT: on a full disk the job's reserve makes room; what is there already stays
+  { echo "$2" >>"$1"; } 2>/dev/null && return
+  { true >"reserve.$1"; echo "$2 disk_full" >>"$1"; } 2>/dev/null
 }
 
 decide() { # OUTCOME: the first one stays
   set -C
-  { true >outcome; } 2>/dev/null && mine=yes || mine=
+  { true >outcome; } 2>/dev/null && mine=yes || mine=''
   set +C
   [ -z "$mine" ] || keep outcome "$1"
 }
@@ -54,34 +56,49 @@ stamp() { # PID: pid and start time as $stamp, which no other process of this bo
 }
 
 alive() { # STAMP
-  stamp "${1%-*}" && [ "$stamp" = "$1" ]
+  [ -n "$1" ] && stamp "${1%-*}" && [ "$stamp" = "$1" ]
+}
+
+read_boot() { read -r boot </proc/sys/kernel/random/boot_id; }
+
+read_worker() { # PicoClaw's stamp as $worker, when it $started; both empty when it never did, or before the last boot
+  worker='' started='' its_boot=''
+  { read -r worker started its_boot _ <worker; } 2>/dev/null
+  read_boot
+  [ "$its_boot" = "$boot" ] || worker='' started=''
 }
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
 
-scan() { # grep's exit status says nothing: entries vanish, and some aren't ours to read
-  grep -lsE -e "PICOFLEET_JOB=$id/" ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} \
-    /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat}
-}
-
-learn() { # PID: with setsid nobody but the job is in its groups and sessions
-  [ -n "$detach" ] && look_at "$1" || return
-  set -- $stat
-  for group in "$3" "$4"; do
+join_groups() { # GROUP...: with setsid nobody but the job is in its groups and sessions
+  [ -n "$detach" ] || return
+  for group in "$@"; do
     case "|0|$groups|" in *"|$group|"*) ;; *) groups=${groups:+$groups|}$group ;; esac
   done
+}
+
+learn() { # PID: its group and session, but for PicoClaw's own process, which is a moment late to leave the front's
+  [ "$1" != "${worker%-*}" ] && look_at "$1" || return
+  set -- $stat
+  join_groups "$3" "$4"
 }
 
 stop_all() { # succeeds when two scans in a row have found nothing
   [ -r /proc/self/environ ] || return 1
   groups='' quiet=0 round=0
-  { read -r worker _ <worker; } 2>/dev/null && groups=${detach:+$worker}
   while [ $quiet -lt 2 ]; do
-    found=$(scan)
-    if [ -z "$found" ]; then quiet=$((quiet + 1)); continue; fi
+    read_worker
+    lively=''
+    if alive "$worker"; then lively=${worker%-*}; fi
+    # Long after its death PicoClaw's pid may be the session of somebody else.
+    [ -z "$lively${witness:+$worker}" ] || join_groups "${worker%-*}"
+    # Its exit status says nothing: entries vanish, and some aren't ours to read.
+    found=$(grep -lsE -e "PICOFLEET_JOB=$id/" ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} \
+      /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat})
+    if [ -z "$found$lively" ]; then quiet=$((quiet + 1)); continue; fi
     quiet=0 round=$((round + 1))
     case $round in [1-3]) signal=TERM ;; [4-8]) signal=KILL ;; *) return 1 ;; esac
-    for entry in $found; do
+    for entry in $found $lively; do
       entry=${entry#/proc/}
       learn "${entry%/*}"
       kill -s $signal "${entry%/*}" 2>/dev/null
@@ -90,17 +107,26 @@ stop_all() { # succeeds when two scans in a row have found nothing
   done
 }
 
+last_words() { # what the session holds, since PicoClaw prints only at its end
+  for name in workspace/sessions/*.json*; do
+    case $name in *.meta.json) continue ;; esac
+    [ ! -f "$name" ] || cat "$name"
+  done
+}
+
 close() { # OUTCOME: decides, stops what is left, keeps what is worth keeping, frees the slot
   decide "$1"
   if stop_all; then left=stopped; else left=unverified; fi
   now
-  true >tail
-  read -r word _ <outcome
-  [ "$word" = exit ] || cat workspace/sessions/*.json* 2>/dev/null | tail -c 16384 >tail
-  for name in workspace/*; do
-    case ${name#workspace/} in '*' | sessions | memory | state | cron) continue ;; esac
-    [ -L "$name" ] || echo "${name#workspace/}"
-  done >files
+  {
+    true >./tail
+    read -r word _ <outcome
+    [ "$word" = exit ] || last_words | tail -c 16384 >./tail
+    for name in workspace/*; do
+      case ${name#workspace/} in '*' | sessions | memory | state | cron) continue ;; esac
+      [ -L "$name" ] || printf '%s\n' "${name#workspace/}"
+    done >files
+  } 2>/dev/null
   keep closed "$left $up"
   rm -f "$fleet/running/$id".*
 }
@@ -116,11 +142,11 @@ memory_is_short() { # below the 24 MB that one more PicoClaw needs
 
 # A slot is an entry named after boot and processes, so it is made whole in one call: enter first, count afterwards.
 take_slot() { # PID of the guard
-  read -r boot </proc/sys/kernel/random/boot_id
+  read_boot
   stamp "$1"
   entry=$stamp
   stamp self
-  { true >"$fleet/running/$id.$boot.$stamp.$entry"; } || return 1
+  { true >"$fleet/running/$id.$boot.$stamp.$entry"; } || { refusal=disk_full; return 1; }
   taken=0 gone=''
   for entry in "$fleet"/running/*; do
     IFS=.
@@ -134,25 +160,37 @@ take_slot() { # PID of the guard
 
 work() { # becomes PicoClaw
   exec 9>&-
-  trap - HUP PIPE
+  # Whoever decides from now on finds it here; whoever has decided before is obeyed.
+  stamp self
+  { echo "$stamp $up $boot" >worker; } 2>/dev/null || exit 126
+  [ ! -e outcome ] || exit 143
+  trap - PIPE
+  [ -z "$detach" ] || trap - HUP
   unset LC_ALL TZ
   export NO_COLOR=1 TERM=dumb PICOCLAW_LOG_LEVEL=fatal PICOCLAW_LOG_FILE=/dev/null \
     PICOCLAW_TOOLS_MESSAGE_ENABLED=false PICOCLAW_TOOLS_SPAWN_ENABLED=false
   [ -z "$locale" ] || export LC_ALL="$locale"
+  cd workspace || exit 126
+  # Behind the settings our own variables may have other values: a setting can have any name.
+  set -- "$blocks" "$id/" $detach "$picoclaw" agent -s "agent:main:fleet-$id" -m "$task"
+  # shellcheck disable=SC2163  # NAME=VALUE
   while IFS= read -r setting; do [ -z "$setting" ] || export "$setting"; done <<SETTINGS
 $settings
 SETTINGS
-  cd workspace || exit 126
-  export PICOFLEET_JOB="$id/" PICOCLAW_AGENTS_DEFAULTS_WORKSPACE="$PWD"
-  ulimit -f "$blocks"
-  exec $detach "$picoclaw" agent -s "agent:main:fleet-$id" -m "$task"
+  export PICOFLEET_JOB="$2" PICOCLAW_AGENTS_DEFAULTS_WORKSPACE="$PWD"
+  ulimit -f "$1"
+  shift 2
+  exec "$@"
 }
 
 runner() {
-  $detach sh "$self" guard - "$id" "$seconds" 4>&- 9>&- &
+  witness=yes
+  $detach sh "$self" guard - "$id" "$seconds" 4>&- 7<live 9>&- &
+  refusal=no_slot
   if memory_is_short || ! take_slot $!; then
-    decide no_slot
-    keep closed "stopped 0"
+    decide $refusal
+    now
+    keep closed "stopped $up"
     rm -f "$fleet/running/$id".*
     return
   fi
@@ -160,19 +198,15 @@ runner() {
   say started "$up" "$up" >&4
   exec 4>&-
   work </dev/null >out 2>err &
-  worker=$!
-  keep worker "$worker $up"
-  # Whoever decided before PicoClaw ran could not see it.
-  [ ! -e outcome ] || kill $worker
-  wait $worker
+  wait $!
   close "exit $?"
 }
 
 guard() { # ends when the job is closed
+  witness=yes
   cd "jobs/$id" || return
   sleep "$seconds" &
   timer=$!
-  exec 8<>live 7<live 8>&-
   (read -r _ <&7; kill $timer) &
   watch=$!
   if wait $timer; then
@@ -190,9 +224,7 @@ wait_for_end() { # without polling; also when runner and guard are both dead
   tries=0
   until [ -s closed ]; do
     if [ -p live ]; then
-      exec 8<>live 7<live 8>&-
-      read -r _ <&7
-      exec 7<&-
+      read -r _ 8<>live <live 8>&-
       [ ! -s closed ] || break
     fi
     # A runner may be starting, a guard may be taking over; after a while it is plain that nobody is there.
@@ -203,27 +235,31 @@ wait_for_end() { # without polling; also when runner and guard are both dead
 }
 
 report() { # outcome, code, full disk, stopped, started, ended, now, oom kills, limit, sizes; then out, err, tail, files
-  read -r outcome code full <outcome
-  read -r left ended _ <closed
+  left='' ended='' code=''
+  # Only what was refused is taken away again, by whoever reports it first.
+  { read -r outcome code full <outcome; } || [ -e outcome ] || outcome=no_slot
   case $outcome in
-    no_slot) rm -rf "$fleet/jobs/$id"; say no_slot; return ;;
+    no_slot | disk_full) rm -rf "$fleet/jobs/$id"; say $outcome; return ;;
     exit) ;;
     *) full=$code code=- ;;
   esac
-  { read -r _ started _ <worker; } 2>/dev/null || started=$ended
-  { read -r _ _ blocks <task; } 2>/dev/null || blocks=0
+  now
+  read -r left ended _ <closed
+  ended=${ended:-$up}
+  read_worker
+  { read -r _ _ blocks <task; } || blocks=0
   kills=- out=0 err=0 tail=0 files=0
   [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat)
-  set -- $(wc -c out err tail files 2>/dev/null)
+  # shellcheck disable=SC2046
+  set -- $(wc -c out err tail files)
   while [ $# -gt 1 ]; do
     case $2 in out) out=$1 ;; err) err=$1 ;; tail) tail=$1 ;; files) files=$1 ;; esac
     shift 2
   done
-  now
-  say ended "${outcome:-lost}" "$code" "${full:--}" "$left" "$started" "$ended" "$up" "${kills#* }" "$blocks" \
-    "$out" "$err" "$tail" "$files"
+  say ended "${outcome:-lost}" "$code" "${full:--}" "${left:-unverified}" "${started:-$ended}" "$ended" "$up" \
+    "${kills#* }" "$blocks" "$out" "$err" "$tail" "$files"
   # What could not be stopped may still be writing.
-  head -c "$out" out; head -c "$err" err; cat tail files
+  if [ "$left" = stopped ]; then cat out err tail files; else head -c "$out" out; head -c "$err" err; cat tail files; fi
 } 2>/dev/null
 
 attend() { # waits and reports; ends at once when the caller closes stdin
@@ -250,21 +286,32 @@ persona() { # the owner's character and skills, but none of his memory and sessi
   [ $# -eq 0 ] || ln -s "$@" workspace/
 }
 
+claim() { # makes the job's directory: the job belongs to who does
+  problem=$(mkdir "jobs/$id" 2>&1) && cd "jobs/$id" || return
+}
+
+refuse() {
+  case $problem in
+    *space* | *uota*) say disk_full ;;
+    *) say home_not_writable ;;
+  esac
+}
+
 join() { # the job is here already: is it the same task?
-  cd "$fleet/jobs/$id" || return
-  tries=0
+  cd "jobs/$id" 2>/dev/null || { say no_slot; return; }
+  tries=0 size=''
   until { read -r size sum _ <task; } 2>/dev/null || [ -e outcome ] || [ $tries -gt 3 ]; do
     tries=$((tries + 1))
     sleep 1
   done
-  [ -e outcome ] || [ "$size $sum" = "$bytes $digest" ] || { say id_conflict; return; }
+  [ -z "$size" ] || [ "$size $sum" = "$bytes $digest" ] || { say id_conflict; return; }
   attached
 }
 
 attached() {
-  { read -r _ started _ <worker; } 2>/dev/null || started=0
+  read_worker
   now
-  say started "$started" "$up"
+  say started "${started:-$up}" "$up"
   attend
 }
 
@@ -275,13 +322,16 @@ start() {
   task=$(head -c "$bytes"; echo x)
   task=${task%x}
   [ ${#task} -eq "$bytes" ] || { say truncated ${#task}; return; }
-  find_picoclaw || { say not_installed; return; }
-  mkdir "jobs/$id" 2>/dev/null || {
-    if [ -d "jobs/$id" ]; then join; elif [ -w jobs ]; then say disk_full; else say home_not_writable; fi
+  [ -d "jobs/$id" ] || find_picoclaw || { say not_installed; return; }
+  [ -d running ] || mkdir -p jobs running 2>/dev/null
+  claim || {
+    if [ -d "jobs/$id" ]; then join; else refuse; fi
     return
   }
-  cd "jobs/$id" || return
-  { printf '%4096s' '' >reserve && echo "$bytes $digest $blocks" >task && mkfifo live && mkdir workspace; } 2>/dev/null || {
+  {
+    printf '%4096s' '' >reserve.outcome && printf '%4096s' '' >reserve.closed &&
+      echo "$bytes $digest $blocks" >task && mkfifo live && mkdir workspace
+  } 2>/dev/null || {
     rm -rf "$fleet/jobs/$id"
     say disk_full
     return
@@ -294,22 +344,41 @@ start() {
 }
 
 stop() {
-  if mkdir "jobs/$id" 2>/dev/null; then # nobody has it: from now on nobody can start it
-    cd "jobs/$id" || return
+  if claim; then # nobody has it: from now on nobody can start it
     decide cancelled
-    keep closed "stopped 0"
+    now
+    keep closed "stopped $up"
     report
     return
   fi
-  cd "jobs/$id" 2>/dev/null || { say home_not_writable; return; }
-  decide cancelled
-  stop_all
+  cd "jobs/$id" 2>/dev/null || { refuse; return; }
+  [ -s closed ] || { decide cancelled; stop_all; }
   attend
 }
 
+forget() { # IDs of jobs whose output is safely with the caller; what PicoClaw left in a workspace stays for a month
+  all='' some=''
+  for id in "$@"; do
+    [ -s "jobs/$id/closed" ] || continue
+    if [ -s "jobs/$id/files" ]; then
+      for name in out err tail reserve.outcome reserve.closed; do some="$some jobs/$id/$name"; done
+    else
+      all="$all jobs/$id"
+    fi
+  done
+  now
+  # Our own files alone, not what a worker may have named like them: names with blanks must not get into the list.
+  [ "${up%.*}" -lt 2592000 ] || for old in $(find jobs/*/closed -prune -mtime +30); do all="$all ${old%/closed}"; done
+  rm -rf $all $some
+  say forgotten
+}
+
+# What the shell has greeted with may lack the end of its line.
+[ "$verb" = guard ] || echo
 case $verb in
   start) seconds=$4 slots=$5 blocks=$6 bytes=$7 digest=$8; start ;;
   wait) if cd "jobs/$id" 2>/dev/null; then attached; else say absent; fi ;;
   stop) stop ;;
+  forget) shift 2; forget "$@" ;;
   guard) seconds=$4; guard </dev/null >/dev/null 2>&1 ;;
 esac

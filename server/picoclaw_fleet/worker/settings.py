@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 
+from picoclaw_fleet.config_values import referenced_variable
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SHORTEST_SECRET = 8
 
 
@@ -27,21 +26,20 @@ def settings_of(host: Host) -> dict[str, str]:
 
 def secrets_of(host: Host, settings: Mapping[str, str]) -> frozenset[str]:
     """The values that are taken out of whatever that host sends back: those of 8 characters and more."""
-    referred = {settings[name] for name, value in host.env.items() if _REFERENCE.search(value) and name in settings}
+    referred = {settings[name] for name, value in host.env.items() if referenced_variable(value) and name in settings}
     key = os.environ.get(host.api_key_env, "") if host.api_key_env else ""
     return frozenset(value for value in {key, *referred} if len(value) >= _SHORTEST_SECRET)
 
 
 def _resolve(host: Host, value: str) -> str:
-    def look_up(match: re.Match[str]) -> str:
-        name = match[1]
-        if name not in os.environ:
-            raise HostError(
-                f"its env refers to ${{{name}}}, which is not set here.",
-                host=host.name,
-                reason=Reason.KEY_MISSING,
-                next_step=f"Set {name} in the environment of this server.",
-            )
-        return os.environ[name]
-
-    return _REFERENCE.sub(look_up, value)
+    variable = referenced_variable(value)
+    if variable is None:
+        return value
+    if variable not in os.environ:
+        raise HostError(
+            f"its env refers to ${{{variable}}}, which is not set here.",
+            host=host.name,
+            reason=Reason.KEY_MISSING,
+            next_step=f"Set {variable} in the environment of this server.",
+        )
+    return os.environ[variable]

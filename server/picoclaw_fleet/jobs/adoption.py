@@ -1,0 +1,100 @@
+"""Adoption: bringing to their end the jobs that a process left behind when it died."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+from anyio.abc import TaskGroup
+
+from picoclaw_fleet.errors import FleetError, HostError, LedgerError, Reason
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
+from picoclaw_fleet.jobs.ledger import Ledger
+from picoclaw_fleet.jobs.model import Job
+from picoclaw_fleet.jobs.watch import JobWatch
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 5.0
+"""How often it is looked whether another process has died, or wants a job of ours stopped."""
+
+QUEUED_AT_MOST = timedelta(hours=24)
+"""After this time a queued job that nobody holds is cancelled: nobody expects it to start any more."""
+
+_LONGEST_PAUSE_SECONDS = 60.0
+
+
+class Adoption:
+    """Watches over jobs that other processes have left, and over wishes that they have left for ours.
+
+    Args:
+        ledger: Where the jobs are.
+        board: How their hosts are.
+        watch: Stays with a job.
+        host: Finds a host by name; None when the config has it no more.
+        stop: Is told of a job of ours that another process wants stopped.
+    """
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        board: Board,
+        watch: JobWatch,
+        host: Callable[[str], Host | None],
+        stop: Callable[[Job], None],
+    ) -> None:
+        self._ledger = ledger
+        self._board = board
+        self._watch = watch
+        self._host = host
+        self._stop = stop
+
+    async def run(self) -> None:
+        """Looks again and again; never returns."""
+        async with anyio.create_task_group() as tasks:
+            while True:
+                try:
+                    await self._look(tasks)
+                except LedgerError as error:
+                    logger.error("%s", error)
+                await anyio.sleep(LOOK_SECONDS)
+
+    async def _look(self, tasks: TaskGroup) -> None:
+        for job in await self._ledger.orphans(sent=True):
+            if await self._ledger.take_over(job):
+                tasks.start_soon(self._bring_home, job)
+        for job in await self._ledger.stops_wanted():
+            self._stop(job)
+        for job in await self._ledger.orphans(sent=False, before=datetime.now(UTC) - QUEUED_AT_MOST):
+            if await self._ledger.take_over(job):
+                job.cancel("It was queued for a day, and nobody asked for it.")
+                self._ledger.record(job)
+
+    async def _bring_home(self, job: Job) -> None:
+        pause = 1.0
+        while job.sent and not job.state.finished:
+            try:
+                await self._resume(job)
+                continue
+            except FleetError as error:
+                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} The job goes on there."
+                self._ledger.record(job)
+            await anyio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _resume(self, job: Job) -> None:
+        host = self._host(job.host)
+        if host is None:
+            raise HostError("it is not in the fleet config any more.", host=job.host, reason=Reason.LOST_CONTACT)
+        view = await self._board.look(host, max_age=FRESH_SECONDS)
+        if view.facts is None or view.trouble is not None:
+            raise view.trouble or HostError("it has not answered.", host=host.name, reason=Reason.UNREACHABLE)
+        view.ours += 1
+        try:
+            await self._watch.resume(job, view)
+        finally:
+            view.ours -= 1

@@ -1,0 +1,232 @@
+"""One run of a batch: gives its jobs to hosts, each free slot the next one, until none is left.
+
+Placement: hosts that are ready; then the one with the lowest burden; ties by config order. A job moves to another host
+only while it has not been sent.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Container, Sequence
+
+import anyio
+from anyio.abc import TaskGroup
+
+from picoclaw_fleet.errors import HostError, LedgerError, Reason
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.jobs.board import CONTACT_REASONS, FRESH_SECONDS, Board, HostView
+from picoclaw_fleet.jobs.ledger import Ledger
+from picoclaw_fleet.jobs.model import Job
+from picoclaw_fleet.jobs.watch import JobWatch
+
+CANDIDATES = 32
+"""How many hosts are probed for jobs that are fewer than that."""
+
+_LEAST_CHOOSING_SECONDS = 0.05
+_SHOWN_OBSTACLES = 5
+
+
+class BatchRun:
+    """Brings the jobs of one batch to hosts.
+
+    Args:
+        jobs: All of them queued.
+        hosts: Every host that a job names, in config order.
+        board: What is known of the hosts.
+        watch: Carries out one job on one host.
+        ledger: Where the end of jobs that found no host is recorded.
+        max_parallel: How many of these jobs may run at once; 0 for no limit but the slots.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        hosts: Sequence[Host],
+        *,
+        board: Board,
+        watch: JobWatch,
+        ledger: Ledger,
+        max_parallel: int = 0,
+    ) -> None:
+        self._board = board
+        self._watch = watch
+        self._ledger = ledger
+        self._most = max_parallel or len(jobs)
+        self._under_way: set[Job] = set()
+        self._choose_until: float | None = None
+        self._changed = anyio.Event()
+        self._rank = {host.name: rank for rank, host in enumerate(hosts)}
+        self._usable: dict[str, HostView] = {}
+        self._dropped: dict[str, HostError] = {}
+        self._choices: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._queues: dict[tuple[str, ...], deque[Job]] = {}
+        for job in jobs:
+            self._queues.setdefault(self._choice(job), deque()).append(job)
+        self._queues_of: dict[str, list[deque[Job]]] = {host.name: [] for host in hosts}
+        for names, queue in self._queues.items():
+            for name in names:
+                self._queues_of[name].append(queue)
+        self._scouting: set[str] = set()
+        # Those that failed to connect lately come last: they are tried when the others do not do.
+        views = [board.view(host) for host in hosts]
+        self._unscouted = {view.host.name: view for view in sorted(views, key=lambda view: view.left_alone)}
+
+    async def run(self) -> None:
+        """Returns when each job has ended."""
+        self._began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            self._scout_some(tasks)
+            while self._waiting or self._under_way:
+                self._assign(tasks)
+                self._fail_the_stranded()
+                if self._waiting or self._under_way:
+                    await self._changed.wait()
+                self._changed = anyio.Event()
+                self._scout_some(tasks)
+            tasks.cancel_scope.cancel()
+
+    def withdraw(self, job: Job) -> bool:
+        """Takes a job out of the queue; False when it isn't there, because it is on its way or another's."""
+        for queue in self._queues.values():
+            if job in queue:
+                queue.remove(job)
+                self._note_change()
+                return True
+        return False
+
+    def carries(self, job: Job) -> bool:
+        """Whether a job is on its way to a host, or there."""
+        return job in self._under_way
+
+    def _choice(self, job: Job) -> tuple[str, ...]:
+        """Where a job may go, of the hosts that the config still has."""
+        choice = job.choice
+        if choice not in self._choices:
+            self._choices[choice] = tuple(name for name in choice if name in self._rank)
+        return self._choices[choice]
+
+    @property
+    def _waiting(self) -> int:
+        return sum(map(len, self._queues.values()))
+
+    def _scout_some(self, tasks: TaskGroup) -> None:
+        """Probes as many hosts as may be needed, not counting those that have proved useless."""
+        wanted = max(CANDIDATES, self._waiting)
+        for name, view in list(self._unscouted.items()):
+            if view.left_alone or len(self._scouting) + len(self._usable) >= wanted:
+                break
+            self._send_scout(name, tasks)
+        for names in self._queues_without(self._usable, self._scouting):
+            untried = next((name for name in names if name in self._unscouted), None)
+            if untried is not None:
+                self._send_scout(untried, tasks)
+
+    def _send_scout(self, name: str, tasks: TaskGroup) -> None:
+        self._scouting.add(name)
+        tasks.start_soon(self._scout, self._unscouted.pop(name))
+
+    async def _scout(self, view: HostView) -> None:
+        name = view.host.name
+        if not view.is_fresh:
+            view = await self._board.look(view.host, max_age=FRESH_SECONDS)
+        self._scouting.discard(name)
+        obstacle = view.obstacle()
+        if obstacle is not None:
+            self._drop(name, obstacle)
+            return
+        self._usable[name] = view
+        self._note_change()
+
+    def _drop(self, name: str, obstacle: HostError) -> None:
+        self._usable.pop(name, None)
+        self._dropped[name] = obstacle
+        self._note_change()
+
+    def _note_change(self) -> None:
+        self._changed.set()
+
+    def _assign(self, tasks: TaskGroup) -> None:
+        """Gives each free slot a job, the least burdened host first."""
+        free = [view for view in self._usable.values() if view.free > 0]
+        if self._still_choosing(sum(view.free for view in free), tasks):
+            return
+        heap = [(view.burden, self._rank[view.host.name], view) for view in free]
+        heapq.heapify(heap)
+        while heap and len(self._under_way) < self._most:
+            _, rank, view = heapq.heappop(heap)
+            job = self._next_for(view.host.name)
+            if job is None:
+                continue
+            self._under_way.add(job)
+            view.ours += 1
+            tasks.start_soon(self._carry_out, job, view, tasks)
+            if view.free > 0:
+                heapq.heappush(heap, (view.burden, rank, view))
+
+    def _still_choosing(self, free: int, tasks: TaskGroup) -> bool:
+        """Whether slower hosts get a little longer to show that they are the better choice.
+
+        Only where there is a choice, and for as long again as the first one took.
+        """
+        if not free or not self._scouting or self._waiting >= free:
+            return False
+        if self._choose_until is None:
+            now = time.monotonic()
+            pause = max(now - self._began, _LEAST_CHOOSING_SECONDS)
+            self._choose_until = now + pause
+            tasks.start_soon(self._change_after, pause)
+        return time.monotonic() < self._choose_until
+
+    def _next_for(self, name: str) -> Job | None:
+        for queue in self._queues_of[name]:
+            if queue:
+                return queue.popleft()
+        return None
+
+    async def _carry_out(self, job: Job, view: HostView, tasks: TaskGroup) -> None:
+        try:
+            await self._watch.carry_out(job, view)
+        except LedgerError as error:
+            job.fail(Reason.DISK_FULL, error.message, error.next_step)
+            self._ledger.record(job)
+        except HostError as obstacle:
+            self._queues[self._choice(job)].appendleft(job)
+            if obstacle.reason is Reason.NO_SLOT:
+                tasks.start_soon(self._change_after, view.note_full())
+            else:
+                if obstacle.reason in CONTACT_REASONS:
+                    view.note_failure(obstacle)
+                self._drop(view.host.name, obstacle)
+        finally:
+            self._under_way.discard(job)
+            view.ours -= 1
+            self._note_change()
+
+    async def _change_after(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+        self._note_change()
+
+    def _queues_without(self, *places: Container[str]) -> list[tuple[str, ...]]:
+        """The groups of hosts that jobs wait for, and of which none is in any of these places."""
+        return [
+            names
+            for names, queue in self._queues.items()
+            if queue and not any(name in place for name in names for place in places)
+        ]
+
+    def _fail_the_stranded(self) -> None:
+        for names in self._queues_without(self._usable, self._scouting, self._unscouted):
+            obstacles = [self._dropped[name] for name in names]
+            message = " ".join(obstacle.message for obstacle in obstacles[:_SHOWN_OBSTACLES])
+            if len(obstacles) > 1:
+                message = f"None of {len(obstacles)} hosts could take it. {message}"
+            reason = obstacles[0].reason if obstacles else Reason.SKIPPED
+            next_step = obstacles[0].next_step if obstacles else ""
+            queue = self._queues[names]
+            while queue:
+                job = queue.popleft()
+                only = names[0] if len(names) == 1 else ""
+                job.fail(reason, message or "None of its hosts is in the fleet config any more.", next_step, host=only)
+                self._ledger.record(job)

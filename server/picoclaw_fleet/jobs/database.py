@@ -1,0 +1,79 @@
+"""The SQLite file behind the ledger: one connection, used in threads, made by the first who needs it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from picoclaw_fleet.errors import LedgerError
+from picoclaw_fleet.jobs.schema import migrate
+
+T = TypeVar("T")
+
+_BUSY_SECONDS = 10.0
+
+
+class Database:
+    """One SQLite file in WAL mode, which several processes may have open.
+
+    Args:
+        file: Made with mode 0600 where it is missing.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Does some work in one transaction.
+
+        Raises:
+            LedgerError: The file can't be opened, read or written, or is damaged. It is left as it is.
+        """
+        return await asyncio.to_thread(self._run, work)
+
+    async def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query; errors as in `run`."""
+        return await self.run(lambda connection: connection.execute(query, values).fetchall())
+
+    async def change(self, statement: str, values: Sequence[Any] = ()) -> int:
+        """Executes a statement, and returns how many rows it changed; errors as in `run`."""
+        return await self.run(lambda connection: connection.execute(statement, values).rowcount)
+
+    def close(self) -> None:
+        """Closes the file. Blocks."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect()
+                with self._connection:
+                    return work(self._connection)
+            except (sqlite3.Error, OSError, ValueError) as error:
+                raise LedgerError(
+                    f"The ledger {self._file} can't be used: {error}.",
+                    next_step="Jobs on hosts go on. Free some space; if the file is damaged move it away, and a new "
+                    "one is made.",
+                ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file.touch(mode=0o600)
+        connection = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection

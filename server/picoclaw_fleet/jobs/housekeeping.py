@@ -1,0 +1,94 @@
+"""Housekeeping: what is safely here goes from the hosts, and what is old goes from here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import anyio
+
+from picoclaw_fleet.errors import HostError, LedgerError
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.jobs.board import Board
+from picoclaw_fleet.jobs.ledger import Ledger
+from picoclaw_fleet.jobs.output import OutputStore
+from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker import contract
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = 10.0
+KEPT_FOR = timedelta(days=30)
+KEPT_BYTES = 2 << 30
+
+_AT_ONCE = 200  # ids in one command line: 3 KB
+_OLD_EVERY_ROUNDS = 360
+
+
+class Housekeeping:
+    """Removes what nobody needs any more, a little behind the work.
+
+    Args:
+        pool: The connections.
+        board: How the hosts are; those out of reach have to wait.
+        ledger: The jobs.
+        outputs: Their outputs.
+        host: Finds a host by name; None when the config has it no more.
+    """
+
+    def __init__(
+        self, *, pool: Pool, board: Board, ledger: Ledger, outputs: OutputStore, host: Callable[[str], Host | None]
+    ) -> None:
+        self._pool = pool
+        self._board = board
+        self._ledger = ledger
+        self._outputs = outputs
+        self._host = host
+
+    async def run(self) -> None:
+        """Goes round again and again; never returns."""
+        rounds = 0
+        while True:
+            try:
+                if rounds % _OLD_EVERY_ROUNDS == 0:
+                    await self.remove_old()
+                await anyio.sleep(ROUND_SECONDS)
+                await self.clear_hosts()
+            except LedgerError as error:
+                logger.error("%s", error)
+            rounds += 1
+
+    async def clear_hosts(self) -> None:
+        """Has hosts forget the jobs whose output is here."""
+        async with anyio.create_task_group() as tasks:
+            for name, job_ids in (await self._ledger.on_hosts()).items():
+                tasks.start_soon(self._clear, name, job_ids)
+
+    async def remove_old(self) -> None:
+        """Removes finished jobs above 30 days, and the oldest ones while all outputs are above 2 GB."""
+        finished = await self._ledger.finished_sizes()
+        limit = datetime.now(UTC) - KEPT_FOR
+        excess = sum(size for _, _, size in finished) - KEPT_BYTES
+        old: list[str] = []
+        for job_id, ended, size in finished:
+            if ended < limit or (excess > 0 and size > 0):
+                old.append(job_id)
+                excess -= size
+        await asyncio.to_thread(self._outputs.remove, old)
+        await self._ledger.remove(old)
+
+    async def _clear(self, name: str, job_ids: list[str]) -> None:
+        host = self._host(name)
+        view = self._board.view(host) if host is not None else None
+        if host is None or view is None or view.facts is None or view.left_alone:
+            return
+        for start in range(0, len(job_ids), _AT_ONCE):
+            some = job_ids[start : start + _AT_ONCE]
+            try:
+                await contract.forget(self._pool, host, view.facts.name, some)
+            except HostError as error:
+                logger.info("%s", error)
+                return
+            await self._ledger.note_cleared(some)

@@ -1,0 +1,103 @@
+"""Jobs as rows of the ledger, and back.
+
+Which hosts a job may go to is stored once for all jobs with the same choice: ten thousand tasks for a thousand hosts
+would otherwise repeat a thousand names ten thousand times.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from picoclaw_fleet.errors import Reason, State
+from picoclaw_fleet.jobs.model import Job
+
+_GIVEN = ("job_id", "batch_id", "owner", "origin", "task", "timeout_seconds", "created_at")
+_CHANGING = (
+    "holder",
+    "host",
+    "sent",
+    "state",
+    "reason",
+    "message",
+    "next_step",
+    "started_at",
+    "finished_at",
+    "duration_seconds",
+    "exit_code",
+    "signal",
+    "files",
+    "notes",
+    "stop_wanted",
+    "told",
+    "on_host",
+    "output_bytes",
+)
+_AS_JSON = frozenset({"files", "notes"})
+_AS_TIME = frozenset({"created_at", "started_at", "finished_at"})
+_AS_BOOL = frozenset({"sent", "stop_wanted", "told", "on_host"})
+
+_STORED = (*_GIVEN, "choice", *_CHANGING)
+
+SELECT = f"SELECT {', '.join((*_GIVEN, *_CHANGING))}, hosts FROM jobs JOIN choices ON choice = digest "  # noqa: S608
+INSERT = f"INSERT INTO jobs ({', '.join(_STORED)}) VALUES ({', '.join(f':{column}' for column in _STORED)})"  # noqa: S608
+# What another process has wished or shown meanwhile is not taken back.
+_ONLY_RAISED = frozenset({"stop_wanted", "told"})
+_SETTINGS = (f"max({name}, :{name})" if name in _ONLY_RAISED else f":{name}" for name in _CHANGING)
+_ASSIGNMENTS = ", ".join(f"{name} = {value}" for name, value in zip(_CHANGING, _SETTINGS, strict=True))
+UPDATE = f"UPDATE jobs SET {_ASSIGNMENTS} WHERE job_id = :job_id"  # noqa: S608
+INSERT_CHOICE = "INSERT OR IGNORE INTO choices (digest, hosts) VALUES (?, ?)"
+
+
+def row_of(job: Job) -> dict[str, Any]:
+    """The job as values for INSERT."""
+    given = {column: _stored(column, getattr(job, column)) for column in _GIVEN}
+    return {**given, "choice": _digest(job.hosts), **change_of(job)}
+
+
+def change_of(job: Job) -> dict[str, Any]:
+    """What may have changed of a job, as values for UPDATE."""
+    return {"job_id": job.job_id, **{column: _stored(column, getattr(job, column)) for column in _CHANGING}}
+
+
+def choices_of(jobs: Iterable[Job]) -> list[tuple[str, str]]:
+    """The choices of hosts that jobs refer to, each once, as values for INSERT_CHOICE."""
+    return [(_digest(hosts), json.dumps(hosts)) for hosts in {job.hosts for job in jobs}]
+
+
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job of a row that SELECT gave."""
+    *values, hosts = row
+    stored = zip((*_GIVEN, *_CHANGING), values, strict=True)
+    return Job(hosts=tuple(json.loads(hosts)), **{column: _loaded(column, value) for column, value in stored})
+
+
+@lru_cache(maxsize=1024)
+def _digest(hosts: tuple[str, ...]) -> str:
+    return hashlib.sha256(json.dumps(hosts).encode()).hexdigest()[:24]
+
+
+def _stored(column: str, value: Any) -> Any:
+    if column in _AS_JSON:
+        return json.dumps(value)
+    if column in _AS_TIME:
+        return value.isoformat() if value else None
+    return value
+
+
+def _loaded(column: str, value: Any) -> Any:
+    if column in _AS_JSON:
+        return tuple(json.loads(value))
+    if column in _AS_TIME:
+        return datetime.fromisoformat(value) if value else None
+    if column in _AS_BOOL:
+        return bool(value)
+    if column == "state":
+        return State(value)
+    if column == "reason":
+        return Reason(value) if value else None
+    return value

@@ -1,0 +1,33 @@
+"""The types of the tools' arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, cast
+
+from pydantic import BeforeValidator, Field
+
+from picoclaw_fleet.assignment import Assignment
+
+
+def as_list(value: object) -> object:
+    """Lets one selector or one task stand for a list of one, as models often write it."""
+    return [cast("object", value)] if isinstance(value, str | Mapping) else value
+
+
+def as_assignments(value: object) -> object:
+    """Accepts plain strings, in the list or alone, where tasks are published as objects."""
+    items = as_list(value)
+    if not isinstance(items, list):
+        return items
+    return [{"task": item} if isinstance(item, str) else item for item in cast("list[object]", items)]
+
+
+Hosts = Annotated[list[str], BeforeValidator(as_list), Field(description="Selectors; empty for all hosts.")]
+Timeout = Annotated[int, Field(ge=1, le=86_400, description="Seconds until PicoClaw is stopped on the host.")]
+Wait = Annotated[int, Field(ge=0, le=50, description="Seconds until this call returns at the latest.")]
+Tasks = Annotated[
+    list[Assignment],
+    BeforeValidator(as_assignments),
+    Field(description="The tasks; plain strings will do. Empty with rerun."),
+]

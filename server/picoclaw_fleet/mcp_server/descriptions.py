@@ -1,0 +1,41 @@
+"""What the tools say of themselves to models: each under 2 KB, for some clients cut there."""
+
+from __future__ import annotations
+
+SELECTORS = "A selector is a name, tag:x, arch:arm64, all, a glob web*, a range web[1-3], or !x to leave x out."
+WAITING = (
+    "The call returns after wait_seconds at the latest; what isn't done by then goes on, is shown as running, and "
+    "job_result waits for it. Cancelling or timing out the call stops the waiting, never the job."
+)
+
+STATUS = f"""\
+Looks at the hosts of the fleet, all at once: reachable or not, PicoClaw ready or not, load, free memory and disk,
+running jobs, free slots, and for each host that can't be used the reason and what to do. Changes nothing.
+{SELECTORS}"""
+
+DISPATCH = f"""\
+Gives one task to one worker (a machine with a PicoClaw agent on it) and returns its answer. The worker is a separate AI
+agent that knows nothing of this conversation: say everything it needs. Without a host the least busy one that is
+ready is chosen. A task is never run twice.
+{WAITING}
+A job that failed is a result with state and reason, and what the worker had printed."""
+
+DISPATCH_MANY = f"""\
+Gives many tasks to the fleet and returns all answers. mode="spread" runs each task once, wherever a slot is free;
+mode="broadcast" runs each task on each of the named hosts. One host that fails never stops the others, and each task
+comes back exactly once with what became of it. rerun=BATCH_ID does again what did not succeed in an earlier batch.
+{WAITING}
+{SELECTORS}"""
+
+JOB_RESULT = """\
+Tells how a job or a batch stands, and shows a job's output in pages. With wait_seconds it first waits for the end.
+A long output ends with next_offset: pass it as offset for the next page. Asking again is always safe."""
+
+JOBS = """\
+Lists jobs, newest first, without their outputs: those of this session and of earlier ones, for 30 days. Narrow the list
+by state, host or batch_id; page with offset."""
+
+JOB_CANCEL = """\
+Stops a job, or all unfinished jobs of a batch, and verifies on the hosts that none of their processes is left. What
+was printed so far is kept. Where a host can't be reached the stop is kept and done at the next contact; the result says
+so. Repeating the call is safe."""
