@@ -184,6 +184,7 @@ A = '{"name": "a", "host": "h"}'
         (lines(A, defaults='{"host_key_policy": "no"}'), 3, "defaults.host_key_policy", "'strict' or 'accept-new'."),
         (lines('{"name": "a b", "host": "h"}'), 2, "hosts[0].name", "has to begin with a letter or digit"),
         (lines('{"name": "a", "host": "eric@h"}'), 2, "hosts[0].host", "a login name stands under 'user'"),
+        ('{"hosts": [],\n"[key]": 1}', 2, "[key]", "unknown key '[key]'; remove it."),
         ("[]", 1, "", "has to be an object in { }, not a list."),
     ],
 )  # fmt: skip

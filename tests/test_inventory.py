@@ -212,7 +212,7 @@ def test_no_selector_and_all_pick_every_host() -> None:
     ("selectors", "message"),
     [
         (["wbe1"], "'wbe1' matches no host. Did you mean web1"),
-        (["darth"], "Did you mean Darth?"),
+        (["DARTH"], "Did you mean Darth?"),
         (["192.168.50.57"], "Did you mean Darth?"),
         (["tag:fornt"], "'tag:fornt' matches no host. Did you mean tag:front"),
         (["arch:armv7"], "Did you mean arch:arm64"),

@@ -1,0 +1,61 @@
+# Everything runs in .venv with the locked versions, and nothing is installed outside of it but Debian's packages for the tests.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help setup demo test check lock system clean
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+
+PY := .venv/bin/python
+INSTALL := $(PY) -m pip install --quiet
+COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--annotation-style line --custom-compile-command 'make lock' pyproject.toml --group build
+
+# A test waits more than it computes; more workers than that gain nothing, fewer take too long.
+WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/run.stamp ## Create .venv and install the locked versions
+
+demo: .venv/run.stamp ## Watch a fleet of embedded hosts at work, driven through MCP
+	@$(PY) -m demo
+
+test: .venv/dev.stamp system check ## Run the checks and the tests
+	$(PY) -m pytest -n $(WORKERS) -r s
+
+check: .venv/dev.stamp ## Check format, lint, types, layers and shell files
+	$(PY) -m ruff format --check --quiet .
+	$(PY) -m ruff check --quiet .
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(PY) -m pyright
+	.venv/bin/lint-imports --no-cache --no-logo
+	if command -v shellcheck >/dev/null; then \
+		find . -name .venv -prune -o \( -name '*.sh' -o -path './.ci/run' \) -exec shellcheck {} +; \
+	fi
+
+lock: .venv/dev.stamp ## Lock again after a change of dependencies (LOCK=--upgrade: to the newest versions)
+	$(COMPILE) $(LOCK) --output-file requirements/run.txt
+	$(COMPILE) $(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+clean: ## Remove .venv and everything that can be made again
+	rm -rf .venv .coverage* .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+system:
+	@tests/setup-system.sh
+
+.venv/bin/python:
+	requirements/venv.sh .venv
+
+.venv/run.stamp: .venv/bin/python requirements/run.txt pyproject.toml
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements/run.txt
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	touch $@
+
+# Without isolation, because forbiddenfruit has no wheel: the setuptools of the lock builds it, not one from outside.
+.venv/dev.stamp: .venv/run.stamp requirements/dev.txt
+	$(INSTALL) --require-hashes --no-build-isolation --use-pep517 -r requirements/dev.txt
+	touch $@
