@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import time
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -79,6 +80,7 @@ class Fleet(AsyncContextManagerMixin):
         self._pool = Pool(self._host_or_none)
         self._board = Board(self._pool)
         self._watch = JobWatch(self._pool, self._ledger, self._outputs)
+        self._awaited: Counter[str] = Counter()
         self._dispatcher = Dispatcher(self._ledger, self._board, self._watch, self._hosts)
 
     @asynccontextmanager
@@ -330,16 +332,20 @@ class Fleet(AsyncContextManagerMixin):
 
     async def _with_news(self, result: R) -> R:
         """Adds what has finished while no caller was looking."""
-        result.notices += report.news(await self._ledger.news())
+        result.notices += report.news(await self._ledger.news(self._awaited))
         return result
 
     async def _wait(self, scope: str, total: int, seconds: float, progress: Progress | None) -> None:
         """Waits until nothing of a scope is unfinished, or the time is up."""
         left = total
-        with anyio.move_on_after(seconds):
-            async with _reporting(progress, lambda: f"{total - left} of {total} jobs done"):
-                while left := await self._ledger.count_unfinished(scope):
-                    await self._ledger.change(scope)
+        self._awaited[scope] += 1
+        try:
+            with anyio.move_on_after(seconds):
+                async with _reporting(progress, lambda: f"{total - left} of {total} jobs done"):
+                    while left := await self._ledger.count_unfinished(scope):
+                        await self._ledger.change(scope)
+        finally:
+            self._awaited -= Counter([scope])
 
 
 @asynccontextmanager

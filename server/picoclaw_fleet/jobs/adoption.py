@@ -85,6 +85,8 @@ class Adoption:
                 self._ledger.record(job)
             await anyio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        if not job.sent and not job.state.finished:
+            self._ledger.release(job)
 
     async def _resume(self, job: Job) -> None:
         host = self._host(job.host)

@@ -10,6 +10,7 @@ import anyio
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.jobs.output import clean
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
 
@@ -108,9 +109,10 @@ class HostView:
                 reason=Reason.NOT_INSTALLED,
                 next_step="Put it there (`~/.local/bin/picoclaw`), or name another host.",
             )
-        said = f" It says: {self.facts.detail}" if self.facts.detail else ""
+        name = f"PicoClaw {self.facts.version}".rstrip()
+        said = " ".join(clean(self.facts.detail.encode()).split())
         return HostError(
-            f"PicoClaw {self.facts.version} is there, but not ready.{said}",
+            f"{name} is there, but not ready." + (f" It says: {said}" if said else ""),
             host=self.host.name,
             reason=Reason.NOT_READY,
             next_step="Check its configuration in ~/.picoclaw with: picoclaw agent -m '/show model'.",

@@ -97,8 +97,8 @@ class Ledger:
 
     def record(self, job: Job) -> None:
         """Notes that a job held here has changed, and tells those who wait. It is written soon."""
-        if job.state.finished and self._held.pop(job.job_id, None) is not None and self._counts_in_batch(job):
-            self._open[job.batch_id] -= 1
+        if job.state.finished and self._held.pop(job.job_id, None) is not None:
+            self._discount(job)
         self._dirty[job.job_id] = job
         self._commit_soon()
         self._tell()
@@ -126,6 +126,13 @@ class Ledger:
             job.holder = name
             self._hold(job)
         return bool(taken)
+
+    def release(self, job: Job) -> None:
+        """Leaves a job to whoever asks for it next."""
+        job.holder = ""
+        self.record(job)
+        if self._held.pop(job.job_id, None) is not None:
+            self._discount(job)
 
     def holds(self, job: Job) -> bool:
         """Whether this process brings the job to its end."""
@@ -231,10 +238,13 @@ class Ledger:
 
     # --- what callers have seen
 
-    async def news(self) -> list[Job]:
+    async def news(self, awaited: Iterable[str] = ()) -> list[Job]:
         """Finished jobs that no caller has seen the end of: ours, and those of processes that are dead.
 
         Each is returned once.
+
+        Args:
+            awaited: Scopes that another call is about to return.
         """
         await self.committed()
         rows = await self._database.rows("SELECT DISTINCT origin FROM jobs WHERE told = 0 AND finished_at IS NOT NULL")
@@ -245,7 +255,12 @@ class Ledger:
             return []
         marks = ", ".join("?" * len(ours))
         clause = f"told = 0 AND finished_at IS NOT NULL AND origin IN ({marks})"
-        untold = await self._select(f"WHERE {clause} ORDER BY number", *ours)
+        others = set(awaited)
+        untold = [
+            job
+            for job in await self._select(f"WHERE {clause} ORDER BY number", *ours)
+            if job.job_id not in others and job.batch_id not in others
+        ]
         await self.note_told([job.job_id for job in untold])
         return untold
 
@@ -301,6 +316,12 @@ class Ledger:
         self._held[job.job_id] = job
         if self._counts_in_batch(job):
             self._open[job.batch_id] += 1
+
+    def _discount(self, job: Job) -> None:
+        if self._counts_in_batch(job):
+            self._open[job.batch_id] -= 1
+            if not self._open[job.batch_id]:
+                del self._open[job.batch_id]
 
     def _counts_in_batch(self, job: Job) -> bool:
         """A batch that was taken in here is held here as a whole; of any other, others may hold jobs."""

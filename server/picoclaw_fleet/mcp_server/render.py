@@ -20,9 +20,7 @@ def hosts(result: HostsResult) -> str:
     table = "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-    troubles = "\n".join(
-        _sentences(f"{host.name}: {host.reason}.", host.message, host.next_step) for host in result.hosts if host.reason
-    )
+    troubles = "\n".join(_trouble(host) for host in result.hosts if host.reason)
     return _paragraphs(result.summary, table, troubles, *result.notices)
 
 
@@ -39,12 +37,11 @@ def batch(result: BatchResult) -> str:
     for one in result.jobs:
         if one.answer or one.same_answer_as:
             same.setdefault(one.same_answer_as or one.job_id, []).append(one)
-    parts: list[str] = []
+    running = [one for one in result.jobs if one.state == "running"]
+    parts = [f"Running: {_names(running)}."] if running else []
     for one in result.jobs:
-        if one.state != "succeeded":
-            parts.append(
-                _sentences(f"{_names([one])}: {one.state}" + (f" ({one.reason})." if one.reason else "."), one.message)
-            )
+        if one.reason or one.message:
+            parts.append(_sentences(f"{_names([one])}: {one.state} ({one.reason}).", one.message, _advice(one)))
         if one.job_id in same and one.answer:
             group = same[one.job_id]
             parts += _output(one, _names(group))
@@ -62,6 +59,16 @@ def jobs(result: JobsResult) -> str:
         for one in result.jobs
     ]
     return _paragraphs(result.summary, *result.notices, "\n".join(lines), result.next_step)
+
+
+def _trouble(host: HostEntry) -> str:
+    said = (host.message or "").removeprefix(f"{host.name}: ")
+    return _sentences(f"{host.name}: {host.reason}.", said, host.next_step)
+
+
+def _advice(one: JobEntry) -> str | None:
+    """What to do about a job that went wrong; how to wait and to page is said elsewhere."""
+    return None if one.truncated or one.state in ("queued", "running") else one.next_step
 
 
 def _row(host: HostEntry) -> tuple[str, ...]:
@@ -93,7 +100,7 @@ def _files(one: JobEntry) -> str:
     if not one.files:
         return ""
     folder = f"~/.picoclaw/fleet/*/jobs/{one.job_id}/workspace/"
-    return f"Files it left on {one.host} in {folder}: {', '.join(one.files)}"
+    return _fenced(f"Files it left on {one.host} in {folder} (named by the worker)", "\n".join(one.files))
 
 
 def _sentences(*parts: str | None) -> str:

@@ -55,6 +55,8 @@ def create_server(config: str | None = None) -> MCPServer[Session]:
 
 async def serve_stdio(config: str | None = None) -> None:
     """Serves on stdin and stdout until stdin ends, or SIGTERM or SIGINT comes."""
+    # Before the SDK does it: its own handler draws boxes, which nobody can read in a client's log.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     server = create_server(config)
     async with anyio.create_task_group() as tasks:
         serving = anyio.CancelScope()

@@ -1,0 +1,104 @@
+"""Room for channels on one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum
+
+
+class Lane(Enum):
+    """What a channel is for."""
+
+    PROMPT = "prompt"
+    """Over in a moment: a probe, a cancel."""
+    WAIT = "wait"
+    """May wait for a job: two places are kept free of these, so that a probe gets through."""
+
+
+class NoBerthError(Exception):
+    """The connection takes no more channels, now or later."""
+
+
+class Berth:
+    """Room for one channel, until it is released."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Give the room back; doing so again means nothing."""
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
+
+
+class Berths:
+    """Hands out room for channels, in the order of asking within a lane.
+
+    Args:
+        limit: How many channels there may be.
+        kept: How many of them are not for Lane.WAIT.
+        changed: Called when a berth was taken or given back.
+    """
+
+    def __init__(self, limit: int, kept: int, changed: Callable[[], None]) -> None:
+        self._limit = limit
+        self._kept = kept
+        self._changed = changed
+        self._taken = dict.fromkeys(Lane, 0)
+        self._queue: list[tuple[Lane, asyncio.Future[Berth]]] = []
+        self._shut = False
+
+    @property
+    def taken(self) -> int:
+        """How many berths are taken."""
+        return sum(self._taken.values())
+
+    async def take(self, lane: Lane) -> Berth:
+        """Wait for room.
+
+        Raises:
+            NoBerthError: There won't be any.
+        """
+        if self._shut:
+            raise NoBerthError
+        granted: asyncio.Future[Berth] = asyncio.get_running_loop().create_future()
+        self._queue.append((lane, granted))
+        self._grant()
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                granted.result().release()
+            raise
+        finally:
+            self._queue = [entry for entry in self._queue if entry[1] is not granted]
+
+    def lower(self, limit: int) -> None:
+        """There is less room than was thought."""
+        self._limit = min(self._limit, limit)
+
+    def shut(self) -> None:
+        """Hand out no more, and turn away who waits. What is taken stays taken."""
+        self._shut = True
+        for _, granted in self._queue:
+            if not granted.done():
+                granted.set_exception(NoBerthError())
+
+    def _grant(self) -> None:
+        for lane, granted in self._queue:
+            if not granted.done() and self._has_room(lane):
+                self._taken[lane] += 1
+                granted.set_result(Berth(lambda lane=lane: self._give_back(lane)))
+                self._changed()
+
+    def _has_room(self, lane: Lane) -> bool:
+        if lane is Lane.WAIT and self._taken[Lane.WAIT] >= max(1, self._limit - self._kept):
+            return False
+        return self.taken < self._limit
+
+    def _give_back(self, lane: Lane) -> None:
+        self._taken[lane] -= 1
+        self._grant()
+        self._changed()

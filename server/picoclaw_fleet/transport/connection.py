@@ -1,0 +1,244 @@
+"""One SSH connection to a host: its channels, and when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import asyncssh
+
+from picoclaw_fleet.errors import HostError
+
+from . import faults
+from .berths import Berth, Berths, Lane, NoBerthError
+from .command import Command
+from .wire import JumpWire
+
+MAX_CHANNELS = 8
+"""sshd's MaxSessions is 10 unless set, and counts sessions for a moment longer than we do."""
+KEPT_FOR_PROMPT = 2
+WINDOW = 2 << 20
+"""Bytes a host may send before we read them: enough for 19 MB/s at 50 ms, and little enough to hold in memory."""
+
+
+
+class ConnectionSpentError(Exception):
+    """No command can be started on this connection and none was requested: another connection may do.
+
+    Args:
+        fault: What to tell if another one doesn't either.
+    """
+
+    def __init__(self, fault: HostError) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+class Connection:
+    """An SSH connection that is up.
+
+    Args:
+        host: The host's name in the fleet config.
+        ssh: The connection, authenticated.
+        idle_timeout: Seconds without a channel after which it closes.
+        open_timeout: Seconds that the host may take to open a channel.
+        settled: Called when the first command was accepted.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        ssh: asyncssh.SSHClientConnection,
+        *,
+        idle_timeout: float,
+        open_timeout: float,
+        settled: Callable[[], None] | None,
+    ) -> None:
+        self._host = host
+        self._ssh = ssh
+        self._idle_timeout = idle_timeout
+        self._open_timeout = open_timeout
+        self._settled = settled
+        self._berths = Berths(MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
+        self._tunnels = 0
+        self._idle: asyncio.TimerHandle | None = None
+        self._retired = False
+        self._fault: HostError | None = None
+        self._to_tell: list[Callable[[], None]] = []
+        self._watch_idle()
+
+    @property
+    def usable(self) -> bool:
+        """False once the connection is broken, closed or retired."""
+        return not self._retired and not self._ssh.is_closed()
+
+    def retire(self, fault: HostError | None = None) -> None:
+        """Start nothing new here, and close when the last channel is gone.
+
+        Args:
+            fault: Why, for those who wait for room.
+        """
+        self._retired = True
+        self._fault = fault
+        self._berths.shut()
+        self._watch_idle()
+
+    def broken(self) -> None:
+        """The connection is gone. Called by whoever hears of it."""
+        self._retired = True
+        self._berths.shut()
+        self._cancel_idle()
+        for tell in self._to_tell:
+            tell()
+        self._to_tell.clear()
+
+    def when_broken(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once the connection is gone, at once if it is."""
+        if self._ssh.is_closed():
+            tell()
+        else:
+            self._to_tell.append(tell)
+
+    async def aclose(self) -> None:
+        """Close now; what runs here loses contact."""
+        self.retire()
+        self._cancel_idle()
+        self._ssh.close()
+        await self._ssh.wait_closed()
+
+    async def start(self, command: str, lane: Lane) -> Command:
+        """Request a command, as soon as there is room for its channel.
+
+        Raises:
+            ConnectionSpentError: Nothing was requested, and nothing will be on this connection.
+            HostError: protocol_error when the host refuses the command; lost_contact when the connection broke after it
+                was requested.
+        """
+        while True:
+            try:
+                berth = await self._berths.take(lane)
+            except NoBerthError:
+                raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
+            running = Command(self._host, closed=berth.release)
+            try:
+                await self._request(running, command, berth)
+            except asyncssh.ChannelOpenError as error:
+                if running.opened:
+                    raise faults.refused(self._host, error) from error
+                others = self._berths.taken - 1
+                # The host's limit is below ours: stay with what it has accepted, and wait for one of those to end.
+                self._berths.lower(max(1, others))
+                berth.release()
+                if not others:
+                    raise ConnectionSpentError(faults.refused(self._host, error)) from error
+                continue
+            if self._settled is not None:
+                self._settled()
+                self._settled = None
+            return running
+
+    @asynccontextmanager
+    async def sftp(self) -> AsyncGenerator[asyncssh.SFTPClient]:
+        """An SFTP session in a channel of its own, closed on leaving.
+
+        Raises:
+            ConnectionSpentError: The connection takes no more channels.
+            asyncssh.Error, OSError: There is no SFTP on this host, or it does not come up.
+        """
+        try:
+            berth = await self._berths.take(Lane.WAIT)
+        except NoBerthError:
+            raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
+        try:
+            async with asyncio.timeout(self._open_timeout):
+                client = await self._ssh.start_sftp_client()
+            try:
+                yield client
+            finally:
+                client.exit()
+        finally:
+            berth.release()
+
+    async def tunnel(self, address: str, port: int) -> JumpWire:
+        """Connect to a server through this host.
+
+        Raises:
+            asyncssh.ChannelOpenError: This host can't, or may not, connect to there.
+            ConnectionSpentError: Its connection turns out to be broken.
+        """
+        self._tunnels += 1
+        self._watch_idle()
+        berth = Berth(self._tunnel_closed)
+        wire = JumpWire(closed=berth.release)
+        opening = self._ssh.create_connection(lambda: wire, address, port)
+        try:
+            await _opened(opening, abandon=wire.close, failed=berth.release)
+        except (asyncssh.Error, OSError) as error:
+            berth.release()
+            if faults.gone(error):
+                raise ConnectionSpentError(faults.gone_before(self._host, error)) from error
+            raise
+        return wire
+
+    def _tunnel_closed(self) -> None:
+        self._tunnels -= 1
+        self._watch_idle()
+
+    async def _request(self, running: Command, command: str, berth: Berth) -> None:
+        """Open a channel and request the command. While the connection is up, a ChannelOpenError is the caller's."""
+        create_session = cast("Callable[..., Coroutine[Any, Any, object]]", self._ssh.create_session)  # pyright: ignore[reportUnknownMemberType]
+        opening = create_session(lambda: running, command, encoding=None, window=WINDOW, request_pty=False)
+        try:
+            async with asyncio.timeout(self._open_timeout) as patience:
+
+                def opened() -> bool:
+                    """Once a command is requested it may run, whatever we do: no giving up after that."""
+                    if patience.expired():
+                        return False
+                    patience.reschedule(None)
+                    return True
+
+                running.may_start = opened
+                await _opened(opening, abandon=running.abandon, failed=berth.release)
+        except TimeoutError:
+            raise ConnectionSpentError(faults.silent(self._host, self._open_timeout)) from None
+        except (asyncssh.Error, OSError) as error:
+            if isinstance(error, asyncssh.ChannelOpenError) and not self._ssh.is_closed() and not faults.gone(error):
+                raise
+            if running.opened:
+                raise faults.lost(self._host, error) from error
+            berth.release()
+            raise ConnectionSpentError(faults.gone_before(self._host, error)) from error
+
+    def _watch_idle(self) -> None:
+        self._cancel_idle()
+        if self._berths.taken or self._tunnels or self._ssh.is_closed():
+            return
+        if self._retired:
+            self._ssh.close()
+        else:
+            self._idle = asyncio.get_running_loop().call_later(self._idle_timeout, self.retire)
+
+    def _cancel_idle(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+
+
+async def _opened(opening: Coroutine[Any, Any, object], *, abandon: Callable[[], None], failed: Callable[[], None]) -> None:
+    """Wait for a channel to be opened.
+
+    asyncssh forgets a channel whose opening is cancelled, and it stays open on the server. So the opening goes on when
+    we are cancelled, and `abandon` sees to it that the channel is closed as soon as it is there. If it never is, `failed`
+    is called.
+    """
+    task = asyncio.create_task(opening)
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        abandon()
+        task.add_done_callback(lambda done: failed() if done.cancelled() or done.exception() else None)
+        raise
+    task.result()

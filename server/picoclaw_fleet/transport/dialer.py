@@ -1,0 +1,201 @@
+"""Connecting to one host: TCP or jump host, greeting, handshake, each within its limits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+
+import asyncssh
+
+from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.inventory import Host
+
+from .access import Access
+from .connection import Connection
+from .faults import Attempt, Stage
+from .greeting import Greeting
+from .host_keys import HostKey, Trust, describe, trust
+from .wire import JumpWire, TcpWire, Wire, dial
+
+MAX_DIALS = 256
+MAX_LOOKUPS = 32
+MAX_HANDSHAKES = 32
+"""More gain nothing: the CPU is the limit, and the first result would come with the last."""
+
+
+class Allowance:
+    """The seconds that a host may take. They run only while we wait for the host, not while we wait for ourselves."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that remain."""
+        return self._left
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Let the clock run.
+
+        Raises:
+            TimeoutError: The time is up.
+        """
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout(self._left):
+                yield
+        finally:
+            self._left = max(0.0, self._left - (loop.time() - started))
+
+
+class Dialer:
+    """Connects to hosts: many may be dialled at once, few shake hands at once.
+
+    Handshakes cost CPU and are counted from the server's first words. Mute hosts wait outside, or they would keep the
+    places from hosts that answer.
+    """
+
+    def __init__(self) -> None:
+        self._dials = asyncio.Semaphore(MAX_DIALS)
+        self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
+        # Names are resolved by threads of their own: a DNS that doesn't answer must not hold up the threads of others.
+        self._resolver = ThreadPoolExecutor(MAX_LOOKUPS, "picoclaw-fleet-dns")
+
+    def close(self) -> None:
+        """Look up no more names."""
+        self._resolver.shutdown(wait=False, cancel_futures=True)
+
+    async def connect(self, host: Host, access: Access, jump: Connection | None) -> Connection:
+        """Connect to a host, through `jump` if there is one.
+
+        Raises:
+            HostError: It did not work.
+        """
+        greeted: asyncssh.SSHClientConnection | None = None
+        try:
+            async with AsyncExitStack() as until:
+                greeting = Greeting(access, until)
+                attempt = _attempt(host, access, greeting)
+                try:
+                    ssh, wire = await self._greet(
+                        access, jump, attempt, Allowance(host.connect_timeout), greeting, until
+                    )
+                    greeted = ssh
+                except (asyncssh.Error, OSError, ValueError) as error:
+                    raise await _fault(attempt, greeting, access, error) from error
+                finally:
+                    await _remember(host, access, greeting)
+        except BaseException:
+            if greeted is not None:
+                greeted.abort()
+            raise
+        connection = Connection(
+            host.name,
+            ssh,
+            idle_timeout=host.idle_timeout,
+            open_timeout=host.connect_timeout,
+            settled=wire.settle if wire else None,
+        )
+        greeting.when_lost = connection.broken
+        return connection
+
+    async def offered_key(self, host: Host, access: Access, jump: Connection | None) -> HostKey:
+        """The key that a host shows, unverified.
+
+        Raises:
+            HostError: It can't be reached, or does not speak SSH.
+        """
+        # Trusting nothing ends each handshake with the host's key in our hands.
+        wary = replace(access, trust=Trust(replace(host, host_key_policy="strict"), access.settings))
+        async with AsyncExitStack() as until:
+            greeting = Greeting(wary, until)
+            attempt = _attempt(host, wary, greeting)
+            try:
+                await self._greet(wary, jump, attempt, Allowance(host.connect_timeout), greeting, until)
+            except (asyncssh.Error, OSError, ValueError) as error:
+                if greeting.refused is None:
+                    raise await _fault(attempt, greeting, wary, error) from error
+        assert greeting.refused is not None
+        return describe(greeting.refused, access.settings)
+
+    async def _greet(
+        self,
+        access: Access,
+        jump: Connection | None,
+        attempt: Attempt,
+        allowance: Allowance,
+        greeting: Greeting,
+        until: AsyncExitStack,
+    ) -> tuple[asyncssh.SSHClientConnection, Wire | None]:
+        wire = await self._wire(access, jump, attempt, allowance, until)
+        async with self._handshakes, allowance.running():
+            attempt.stage = Stage.HANDSHAKE
+            options = access.options | _way(wire, access)
+            return await asyncssh.connect(client_factory=lambda: greeting, **options), wire
+
+    async def _wire(
+        self, access: Access, jump: Connection | None, attempt: Attempt, allowance: Allowance, until: AsyncExitStack
+    ) -> Wire | None:
+        """The way in, with the server's first words on it; None for a ProxyCommand, which asyncssh runs itself."""
+        settings = access.settings
+        if jump is None and settings.proxy_command:
+            return None
+        async with self._dials, allowance.running():
+            if jump is None:
+                wire: TcpWire | JumpWire = TcpWire(
+                    await dial(
+                        settings.address,
+                        settings.port,
+                        family=settings.address_family,
+                        bind_address=settings.bind_address,
+                        timeout=allowance.left,
+                        resolver=self._resolver,
+                    )
+                )
+            else:
+                wire = await jump.tunnel(settings.address, settings.port)
+            until.callback(wire.close)
+            attempt.stage = Stage.BANNER
+            await wire.readable()
+            return wire
+
+
+def _attempt(host: Host, access: Access, greeting: Greeting) -> Attempt:
+    settings = access.settings
+    address = f"[{settings.address}]" if ":" in settings.address else settings.address
+    place = f"{address}:{settings.port}"
+    return Attempt(
+        host.name, place, settings.user, host.connect_timeout, offered=greeting.offered, problems=greeting.problems
+    )
+
+
+def _way(wire: Wire | None, access: Access) -> dict[str, object]:
+    return {"tunnel": wire} if wire else {"proxy_command": access.settings.proxy_command}
+
+
+async def _fault(attempt: Attempt, greeting: Greeting, access: Access, error: Exception) -> HostError:
+    if greeting.refused is not None:
+        return await asyncio.to_thread(access.trust.refusal, greeting.refused)
+    attempt.greeted = greeting.received
+    return attempt.fault(error)
+
+
+async def _remember(host: Host, access: Access, greeting: Greeting) -> None:
+    """Write down a new host key, as soon as it was accepted and whatever became of the rest."""
+    if greeting.accepted_new is None:
+        return
+    key = describe(greeting.accepted_new, access.settings)
+    try:
+        await asyncio.shield(asyncio.to_thread(trust, key))
+    except OSError as error:
+        raise HostError(
+            f"its host key is new and can't be written to {key.file}: {error.strerror}.",
+            host=host.name,
+            reason=Reason.HOST_KEY_UNKNOWN,
+            next_step="Make the file writable, or name another one as known_hosts in the fleet config.",
+        ) from error

@@ -1,0 +1,146 @@
+"""Private keys and certificates in files, as ssh-keygen writes them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import asyncssh
+from asyncssh.pbe import KeyEncryptionError
+from asyncssh.public_key import SSHOpenSSHCertificate
+
+from .files import Note
+
+
+class KeyFileError(Exception):
+    """A key file, certificate or passphrase that can't be used.
+
+    Args:
+        problem: What is wrong, with the name of the file or variable.
+        next_step: How to mend it.
+    """
+
+    def __init__(self, problem: str, next_step: str) -> None:
+        super().__init__(problem)
+        self.next_step = next_step
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One key file.
+
+    Attributes:
+        path: The file.
+        key: The private key; None when only an agent can sign with it.
+        public: The public key.
+        certificate: The certificate that lies beside it.
+        problems: Why what lies beside it is not used.
+    """
+
+    path: Path
+    key: asyncssh.SSHKey | None
+    public: asyncssh.SSHKey
+    certificate: SSHOpenSSHCertificate | None = None
+    problems: tuple[str, ...] = ()
+
+
+def read_identity(path: Path, passphrase_env: str, note: Note) -> Identity | None:
+    """Read a private key, or a public one whose private half an agent holds.
+
+    Args:
+        path: The file; `.pub` and `-cert.pub` beside it are looked at as ssh does.
+        passphrase_env: The variable with the passphrase, or "". Without it an encrypted key is left to the agent.
+        note: Told of each file that counts.
+
+    Returns:
+        None when there is no such file.
+
+    Raises:
+        KeyFileError: It can't be used.
+    """
+    public_file, certificate_file = Path(f"{path}.pub"), Path(f"{path}-cert.pub")
+    for file in (path, public_file, certificate_file):
+        note(file)
+    if not path.exists() and not public_file.exists():
+        return None
+    key = _private(path, passphrase_env) if path.exists() else None
+    public = key.convert_to_public() if key is not None else _public(path, public_file)
+    if not certificate_file.exists():
+        return Identity(path, key, public)
+    try:
+        certificate = read_user_certificate(certificate_file, note)
+    except KeyFileError as error:
+        return Identity(path, key, public, problems=(str(error),))
+    if certificate.key.public_data != public.public_data:
+        return Identity(path, key, public, problems=(f"the certificate {certificate_file} is for another key",))
+    return Identity(path, key, public, certificate)
+
+
+def read_user_certificate(path: Path, note: Note) -> SSHOpenSSHCertificate:
+    """Read a certificate.
+
+    Raises:
+        KeyFileError: It can't be used.
+    """
+    note(path)
+    try:
+        return cast("SSHOpenSSHCertificate", asyncssh.read_certificate(path))
+    except (OSError, asyncssh.KeyImportError) as error:
+        raise KeyFileError(
+            f"the certificate {path} can't be used: {_why(error)}", "Name a certificate as ssh-keygen -s makes them."
+        ) from error
+
+
+def _private(path: Path, passphrase_env: str) -> asyncssh.SSHKey | None:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise KeyFileError(
+            f"the key {path} can't be read: {_why(error)}",
+            f"Make it readable for the user that runs this: chmod 600 {path}",
+        ) from error
+    if b"PRIVATE KEY" not in data and data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+        return None
+    try:
+        return asyncssh.import_private_key(data)
+    except (asyncssh.KeyImportError, KeyEncryptionError) as error:
+        if not str(error).startswith("Passphrase must be specified"):
+            raise KeyFileError(
+                f"the key {path} can't be used: {error}", "Name a private key as ssh-keygen makes them."
+            ) from error
+    return _decrypted(path, data, passphrase_env) if passphrase_env else None
+
+
+def _decrypted(path: Path, data: bytes, passphrase_env: str) -> asyncssh.SSHKey:
+    mend = f"Set {passphrase_env} to the passphrase where this server is started."
+    passphrase = os.environ.get(passphrase_env)
+    if not passphrase:
+        raise KeyFileError(
+            f"the key {path} is protected by a passphrase, and the environment variable {passphrase_env} is not set",
+            mend,
+        )
+    try:
+        return asyncssh.import_private_key(data, passphrase)
+    except (asyncssh.KeyImportError, KeyEncryptionError) as error:
+        raise KeyFileError(
+            f"the environment variable {passphrase_env} does not open the key {path}: {error}", mend
+        ) from error
+
+
+def _public(path: Path, beside: Path) -> asyncssh.SSHKey:
+    for file in (path, beside):
+        try:
+            return asyncssh.read_public_key(file)
+        except (OSError, asyncssh.KeyImportError):
+            continue
+    raise KeyFileError(
+        f"the key {path} is protected by a passphrase, and {beside.name} is not beside it to find it in the ssh-agent",
+        f"Name a variable with the passphrase as key_passphrase_env in the fleet config, or run: "
+        f"ssh-keygen -y -f {path} > {beside}",
+    )
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)

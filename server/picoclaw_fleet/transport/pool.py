@@ -1,0 +1,230 @@
+"""The connections to all hosts: made when needed, shared, watched, and closed when idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import asyncssh
+
+from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.inventory import Host
+
+from . import faults
+from .access import Access, Accesses, identity
+from .berths import Lane
+from .command import Command, Completed
+from .connection import Connection, ConnectionSpentError
+from .dialer import Dialer
+from .host_keys import HostKey
+from .link import Link
+from .route import Resolve, next_hop
+
+CLOSING_SECONDS = 1.0
+_PIECE = 64 << 10
+
+
+class Pool:
+    """Runs commands on hosts over SSH. Use it as an async context manager, or call `aclose`.
+
+    Args:
+        resolve: Finds a jump host by its name in the fleet config; None when it isn't there.
+    """
+
+    def __init__(self, resolve: Resolve | None = None) -> None:
+        self._resolve: Resolve = resolve or _nobody
+        self._accesses = Accesses()
+        self._dialer = Dialer()
+        self._links: dict[str, Link] = {}
+        self._connections: set[Connection] = set()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def connect(self, host: Host) -> None:
+        """Make sure that there is a connection, so that what follows is not held up, or fails, for want of one.
+
+        Raises:
+            HostError: The host can't be reached.
+        """
+        await self._connection(host)
+
+    @asynccontextmanager
+    async def command(self, host: Host, command: str, *, lane: Lane = Lane.PROMPT) -> AsyncGenerator[Command]:
+        """Run a command and talk with it. Its channel is closed on leaving; the command itself is not told.
+
+        Args:
+            host: Where.
+            command: For the login shell of the user there.
+            lane: WAIT for a command that may wait for a job.
+
+        Raises:
+            HostError: The host can't be reached, or the command not be started. What was requested is never sent again.
+        """
+        running = await self._start(host, command, lane)
+        try:
+            yield running
+        finally:
+            running.abandon()
+
+    async def run(
+        self, host: Host, command: str, *, stdin: bytes = b"", limit: int = 1 << 20, timeout: float | None = None
+    ) -> Completed:
+        """Run a command to its end.
+
+        Args:
+            host: Where.
+            command: For the login shell of the user there.
+            stdin: All of its standard input.
+            limit: The most bytes of standard output.
+            timeout: Seconds from the request to the end; None for no limit. Connecting has its own, the host's
+                connect_timeout.
+
+        Raises:
+            HostError: The host can't be reached or the command not be started; lost_contact when it isn't known how it
+                ended; too_large or timeout when a limit was passed (the channel is closed, the command may go on).
+        """
+        async with self.command(host, command) as running:
+            try:
+                async with asyncio.timeout(timeout):
+                    return await _complete(host, running, stdin, limit)
+            except TimeoutError:
+                raise HostError(
+                    f"a command did not end within {timeout:g} s.",
+                    host=host.name,
+                    reason=Reason.TIMEOUT,
+                    retryable=True,
+                    next_step="The host may be overloaded; try again later.",
+                ) from None
+
+    @asynccontextmanager
+    async def sftp(self, host: Host) -> AsyncGenerator[asyncssh.SFTPClient]:
+        """An SFTP session with a host; `upload` is for those outside this package.
+
+        Raises:
+            HostError: The host can't be reached.
+            asyncssh.Error, OSError: It has no SFTP.
+        """
+        connection = await self._connection(host)
+        try:
+            async with connection.sftp() as client:
+                yield client
+        except ConnectionSpentError as spent:
+            connection.retire(spent.fault)
+            raise spent.fault from spent
+
+    async def offered_key(self, host: Host) -> HostKey:
+        """The key that a host shows, not verified: for a person to compare. Jump hosts on the way are verified.
+
+        Raises:
+            HostError: The host can't be reached, or does not speak SSH.
+        """
+        access = await asyncio.to_thread(self._accesses.get, host)
+        return await self._dialer.offered_key(host, access, await self._jump(host, access))
+
+    async def aclose(self) -> None:
+        """Close all connections, within a second; what runs on them loses contact."""
+        self._closed = True
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+        closing = {asyncio.create_task(connection.aclose()) for connection in self._connections}
+        if closing:
+            _, late = await asyncio.wait(closing, timeout=CLOSING_SECONDS)
+            for connection in late:
+                connection.cancel()
+        self._dialer.close()
+
+    async def _start(self, host: Host, command: str, lane: Lane) -> Command:
+        connection = await self._connection(host)
+        try:
+            return await connection.start(command, lane)
+        except ConnectionSpentError as spent:
+            connection.retire(spent.fault)
+        # Nothing was requested on it, so a new connection changes nothing on the host. Once is enough.
+        connection = await self._connection(host)
+        try:
+            return await connection.start(command, lane)
+        except ConnectionSpentError as spent:
+            connection.retire(spent.fault)
+            raise spent.fault from spent
+
+    async def _connection(self, host: Host) -> Connection:
+        if self._closed:
+            raise faults.closed(host.name)
+        wanted = identity(host)
+        link = self._links.get(host.name)
+        if link is None or link.identity != wanted:
+            if link is not None:
+                link.retire()
+            link = self._links[host.name] = Link(wanted, lambda: self._connect(host))
+        return await link.connection(host.name)
+
+    async def _connect(self, host: Host) -> Connection:
+        access = await asyncio.to_thread(self._accesses.get, host)
+        try:
+            connection = await self._dialer.connect(host, access, await self._jump(host, access))
+        except ConnectionSpentError:
+            # The jump host's connection turned out to be dead; the next one is new.
+            connection = await self._dialer.connect(host, access, await self._jump(host, access))
+        self._connections.add(connection)
+        connection.when_broken(lambda: self._connections.discard(connection))
+        return connection
+
+    async def _jump(self, host: Host, access: Access) -> Connection | None:
+        hop = next_hop(host, access.settings, self._resolve)
+        if hop is None:
+            return None
+        await self._check_way(host)
+        try:
+            return await self._connection(hop)
+        except HostError as error:
+            raise faults.behind(host.name, error) from error
+
+    async def _check_way(self, host: Host) -> None:
+        """Refuse jump hosts that go in a circle, before their connections begin to wait for each other."""
+        names: list[str] = []
+        places: set[tuple[str, int]] = set()
+        hop: Host | None = host
+        while hop is not None:
+            names.append(hop.name)
+            settings = await asyncio.to_thread(self._accesses.settings, hop)
+            if (settings.address, settings.port) in places:
+                raise faults.route_fault(host.name, f"its jump hosts go in a circle: {' -> '.join(names)}.")
+            places.add((settings.address, settings.port))
+            hop = next_hop(hop, settings, self._resolve)
+
+
+def _nobody(name: str) -> Host | None:
+    return None
+
+
+async def _complete(host: Host, running: Command, stdin: bytes, limit: int) -> Completed:
+    feeding = asyncio.create_task(_feed(running, stdin))
+    # Contact lost while feeding is told by `check` as well.
+    feeding.add_done_callback(lambda fed: fed.cancelled() or fed.exception())
+    output = bytearray()
+    try:
+        while piece := await running.read(_PIECE):
+            output += piece
+            if len(output) > limit:
+                raise HostError(f"a command printed more than {limit} bytes.", host=host.name, reason=Reason.TOO_LARGE)
+        await running.wait_closed()
+    finally:
+        feeding.cancel()
+    running.check()
+    return Completed(bytes(output), running.stderr, running.exit_status, running.exit_signal)
+
+
+async def _feed(running: Command, stdin: bytes) -> None:
+    await running.write(stdin)
+    running.write_eof()

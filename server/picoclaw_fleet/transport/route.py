@@ -1,0 +1,55 @@
+"""The way to a host: jump hosts, from the fleet config or from ~/.ssh/config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from picoclaw_fleet.inventory import Host
+
+from . import faults
+from .ssh_config import Settings
+
+Resolve = Callable[[str], Host | None]
+
+
+def next_hop(host: Host, settings: Settings, resolve: Resolve) -> Host | None:
+    """The jump host through which `host` is reached, itself reached through those before it; None for no jump host.
+
+    `jump` of the fleet config goes before ProxyJump of ~/.ssh/config, and "none" means none. In `jump`, the name of a
+    fleet host is that host; anything else is [user@]host[:port] with the keys of the host behind it.
+
+    Raises:
+        HostError: unreachable when the text can't be understood.
+    """
+    text = host.jump or settings.proxy_jump
+    if not text or text.lower() == "none":
+        return None
+    *before, last = (hop.strip() for hop in text.split(","))
+    hop = (resolve(last) if host.jump else None) or _unlisted(host, last)
+    if not before:
+        return hop
+    return replace(hop, name=f"{hop.name} (via {', '.join(before)})", jump=",".join(before))
+
+
+def _unlisted(host: Host, text: str) -> Host:
+    try:
+        place = urlsplit(text if text.startswith("ssh://") else f"ssh://{text}")
+        port = place.port or 0
+    except ValueError:
+        place, port = None, 0
+    if place is None or not place.hostname:
+        raise faults.route_fault(host.name, f"its jump host {text!r} is not a name of a fleet host or user@host:port.")
+    hop = replace(
+        host,
+        name=text,
+        address=place.hostname,
+        port=port,
+        user=place.username or "",
+        jump="",
+        host_key="",
+        ssh_config_host="",
+    )
+    # A hop that only ~/.ssh/config names gets its key from there too.
+    return hop if host.jump else replace(hop, ssh_key=None, certificate=None, key_passphrase_env="")

@@ -1,0 +1,41 @@
+"""What deploy wrote down on a host about what it did there: lines of a kind and a value, read by sh as well as here.
+
+    in-use, version, says, source, digest, scope, sent, settled    what is installed, once each, written last
+    made, folder, file, env, path, onboard, old-script             what to take away, noted before it is done
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is installed, as the last deploy that came to its end left it; all empty where there was none.
+
+    Attributes:
+        in_use: The folder below versions.
+        version: The release's version.
+        says: What the binary says that it is; the settings are written for that.
+        source: The repository that it came from, or "local".
+        digest: SHA-256 of the binary.
+    """
+
+    in_use: str = ""
+    version: str = ""
+    says: str = ""
+    source: str = ""
+    digest: str = ""
+
+    @classmethod
+    def from_lines(cls, lines: Iterable[str]) -> Manifest:
+        """Reads it; kinds that are not known here are passed over."""
+        values = dict(line.partition(" ")[::2] for line in lines)
+        return cls(
+            in_use=values.get("in-use", ""),
+            version=values.get("version", ""),
+            says=values.get("says", ""),
+            source=values.get("source", ""),
+            digest=values.get("digest", ""),
+        )

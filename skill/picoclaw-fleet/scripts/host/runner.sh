@@ -1,0 +1,392 @@
+#!/bin/sh
+# Runs one task with PicoClaw, detached, and keeps the truth about it on this host. POSIX sh, grep, ln, kill and /proc.
+#
+#   sh RUNNER start NONCE ID SECONDS SLOTS BLOCKS BYTES DIGEST    stdin: NAME=VALUE lines, an empty line, the task
+#   sh RUNNER wait  NONCE ID
+#   sh RUNNER stop  NONCE ID
+#   sh RUNNER forget NONCE ID...
+#
+# Who calls keeps stdin open for as long as he waits. Each line of an answer begins with the nonce; contract.py has the
+# words that follow. The processes of a job:
+#   front    the process of the SSH channel: starts the runner, waits for the end, reports it; may go at any time
+#   runner   starts PicoClaw and waits for it; holds the pipe `live` open, whose end tells everybody that it is gone
+#   guard    in a session of its own; stops the job when its time is up or its runner is gone
+# The files of a job in jobs/ID: task (size, digest), live, out, err, workspace/, worker (PicoClaw's stamp, when it began,
+# boot id), outcome (the first who writes it decides), and once all is stopped: tail, files, closed.
+# PicoClaw's processes are found by the mark PICOFLEET_JOB=ID/ in their environment and by the sessions of those found.
+# shellcheck disable=SC2086,SC2094  # words are split on purpose; a FIFO is read and written at once
+umask 077
+unset CDPATH
+trap '' HUP PIPE
+cd "${0%/*}" || exit 1
+fleet=$PWD self=$PWD/${0##*/}
+verb=$1 nonce=$2 id=$3
+locale=${LC_ALL-}
+export LC_ALL=C
+detach=$(command -v setsid)
+
+say() { echo "$nonce $*"; }
+
+# --- small change -----------------------------------------------------------------------------------------------------
+
+keep() { # FILE TEXT: on a full disk the job's reserve makes room; what is there already stays
+  { echo "$2" >>"$1"; } 2>/dev/null && return
+  { true >"reserve.$1"; echo "$2 disk_full" >>"$1"; } 2>/dev/null
+}
+
+decide() { # OUTCOME: the first one stays
+  set -C
+  { true >outcome; } 2>/dev/null && mine=yes || mine=''
+  set +C
+  [ -z "$mine" ] || keep outcome "$1"
+}
+
+now() { read -r up _ </proc/uptime; }
+
+look_at() { # PID: its state, parent, group, session ... start as $stat; fails when it is gone
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  pid=${stat%% *} stat=${stat##*) }
+  case $stat in [ZX]*) return 1 ;; esac
+}
+
+stamp() { # PID: pid and start time as $stamp, which no other process of this boot has
+  look_at "$1" || return 1
+  set -- $stat
+  stamp=$pid-${20}
+}
+
+alive() { # STAMP
+  [ -n "$1" ] && stamp "${1%-*}" && [ "$stamp" = "$1" ]
+}
+
+read_boot() { read -r boot </proc/sys/kernel/random/boot_id; }
+
+read_worker() { # PicoClaw's stamp as $worker, when it $started; both empty when it never did, or before the last boot
+  worker='' started='' its_boot=''
+  { read -r worker started its_boot _ <worker; } 2>/dev/null
+  read_boot
+  [ "$its_boot" = "$boot" ] || worker='' started=''
+}
+
+# --- stopping ---------------------------------------------------------------------------------------------------------
+
+join_groups() { # GROUP...: with setsid nobody but the job is in its groups and sessions
+  [ -n "$detach" ] || return
+  for group in "$@"; do
+    case "|0|$groups|" in *"|$group|"*) ;; *) groups=${groups:+$groups|}$group ;; esac
+  done
+}
+
+learn() { # PID: its group and session, but for PicoClaw's own process, which is a moment late to leave the front's
+  [ "$1" != "${worker%-*}" ] && look_at "$1" || return
+  set -- $stat
+  join_groups "$3" "$4"
+}
+
+stop_all() { # succeeds when two scans in a row have found nothing
+  [ -r /proc/self/environ ] || return 1
+  groups='' quiet=0 round=0
+  while [ $quiet -lt 2 ]; do
+    read_worker
+    lively=''
+    if alive "$worker"; then lively=${worker%-*}; fi
+    # Long after its death PicoClaw's pid may be the session of somebody else.
+    [ -z "$lively${witness:+$worker}" ] || join_groups "${worker%-*}"
+    # Its exit status says nothing: entries vanish, and some aren't ours to read.
+    found=$(grep -lsE -e "PICOFLEET_JOB=$id/" ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} \
+      /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat})
+    if [ -z "$found$lively" ]; then quiet=$((quiet + 1)); continue; fi
+    quiet=0 round=$((round + 1))
+    case $round in [1-3]) signal=TERM ;; [4-8]) signal=KILL ;; *) return 1 ;; esac
+    for entry in $found $lively; do
+      entry=${entry#/proc/}
+      learn "${entry%/*}"
+      kill -s $signal "${entry%/*}" 2>/dev/null
+    done
+    [ $round -eq 1 ] || sleep 1
+  done
+}
+
+last_words() { # what the session holds, since PicoClaw prints only at its end
+  for name in workspace/sessions/*.json*; do
+    case $name in *.meta.json) continue ;; esac
+    [ ! -f "$name" ] || cat "$name"
+  done
+}
+
+close() { # OUTCOME: decides, stops what is left, keeps what is worth keeping, frees the slot
+  decide "$1"
+  if stop_all; then left=stopped; else left=unverified; fi
+  now
+  {
+    true >./tail
+    read -r word _ <outcome
+    [ "$word" = exit ] || last_words | tail -c 16384 >./tail
+    for name in workspace/*; do
+      case ${name#workspace/} in '*' | sessions | memory | state | cron) continue ;; esac
+      [ -L "$name" ] || printf '%s\n' "${name#workspace/}"
+    done >files
+  } 2>/dev/null
+  keep closed "$left $up"
+  rm -f "$fleet/running/$id".*
+}
+
+# --- runner and guard -------------------------------------------------------------------------------------------------
+
+memory_is_short() { # below the 24 MB that one more PicoClaw needs
+  while read -r name amount _; do
+    if [ "$name" = MemAvailable: ]; then [ "$amount" -lt 24576 ]; return; fi
+  done </proc/meminfo
+  return 1
+}
+
+# A slot is an entry named after boot and processes, so it is made whole in one call: enter first, count afterwards.
+take_slot() { # PID of the guard
+  read_boot
+  stamp "$1"
+  entry=$stamp
+  stamp self
+  { true >"$fleet/running/$id.$boot.$stamp.$entry"; } || { refusal=disk_full; return 1; }
+  taken=0 gone=''
+  for entry in "$fleet"/running/*; do
+    IFS=.
+    set -- ${entry##*/}
+    unset IFS
+    if [ "$2" = "$boot" ] && { alive "$3" || alive "$4"; }; then taken=$((taken + 1)); else gone="$gone $1.$2.$3.$4"; fi
+  done
+  [ -z "$gone" ] || (cd "$fleet/running" && rm -f $gone)
+  [ $taken -le "$slots" ]
+}
+
+work() { # becomes PicoClaw
+  exec 9>&-
+  # Whoever decides from now on finds it here; whoever has decided before is obeyed.
+  stamp self
+  { echo "$stamp $up $boot" >worker; } 2>/dev/null || exit 126
+  [ ! -e outcome ] || exit 143
+  trap - PIPE
+  [ -z "$detach" ] || trap - HUP
+  unset LC_ALL TZ
+  export NO_COLOR=1 TERM=dumb PICOCLAW_LOG_LEVEL=fatal PICOCLAW_LOG_FILE=/dev/null \
+    PICOCLAW_TOOLS_MESSAGE_ENABLED=false PICOCLAW_TOOLS_SPAWN_ENABLED=false
+  [ -z "$locale" ] || export LC_ALL="$locale"
+  cd workspace || exit 126
+  if [ -f "${picoclaw%/*}/worker.env" ]; then # what deploy put beside the binary: where its settings are
+    # shellcheck disable=SC2163  # NAME=VALUE
+    while IFS= read -r setting; do export "$setting"; done <"${picoclaw%/*}/worker.env"
+  fi
+  # Behind the settings our own variables may have other values: a setting can have any name.
+  set -- "$blocks" "$id/" $detach "$picoclaw" agent -s "agent:main:fleet-$id" -m "$task"
+  # shellcheck disable=SC2163  # NAME=VALUE
+  while IFS= read -r setting; do [ -z "$setting" ] || export "$setting"; done <<SETTINGS
+$settings
+SETTINGS
+  export PICOFLEET_JOB="$2" PICOCLAW_AGENTS_DEFAULTS_WORKSPACE="$PWD"
+  ulimit -f "$1"
+  shift 2
+  exec "$@"
+}
+
+runner() {
+  witness=yes
+  $detach sh "$self" guard - "$id" "$seconds" 4>&- 7<live 9>&- &
+  refusal=no_slot
+  if memory_is_short || ! take_slot $!; then
+    decide $refusal
+    now
+    keep closed "stopped $up"
+    rm -f "$fleet/running/$id".*
+    return
+  fi
+  now
+  say started "$up" "$up" >&4
+  exec 4>&-
+  work </dev/null >out 2>err &
+  wait $!
+  close "exit $?"
+}
+
+guard() { # ends when the job is closed
+  witness=yes
+  cd "jobs/$id" || return
+  sleep "$seconds" &
+  timer=$!
+  (read -r _ <&7; kill $timer) &
+  watch=$!
+  if wait $timer; then
+    decide timed_out
+    stop_all
+  fi
+  kill $watch
+  read -r _ <&7
+  [ ! -p live ] || [ -s closed ] || { exec 9<>live; close killed; }
+}
+
+# --- front ------------------------------------------------------------------------------------------------------------
+
+wait_for_end() { # without polling; also when runner and guard are both dead
+  tries=0
+  until [ -s closed ]; do
+    if [ -p live ]; then
+      # Without `command` it would be the end of a shell that finds the job refused and removed.
+      command exec 8<>live 7<live 8>&- && read -r _ <&7
+      exec 7<&-
+      [ ! -s closed ] || break
+    fi
+    # A runner may be starting, a guard may be taking over; after a while it is plain that nobody is there.
+    tries=$((tries + 1))
+    [ $tries -lt 4 ] || { close lost; break; }
+    sleep 1
+  done
+}
+
+report() { # outcome, code, full disk, stopped, started, ended, now, oom kills, limit, sizes; then out, err, tail, files
+  left='' ended='' code=''
+  # Only what was refused is taken away again, by whoever reports it first.
+  { read -r outcome code full <outcome; } || [ -e outcome ] || outcome=no_slot
+  case $outcome in
+    no_slot | disk_full) rm -rf "$fleet/jobs/$id"; say $outcome; return ;;
+    exit) ;;
+    *) full=$code code=- ;;
+  esac
+  now
+  read -r left ended _ <closed
+  ended=${ended:-$up}
+  read_worker
+  { read -r _ _ blocks <task; } || blocks=0
+  kills=- out=0 err=0 tail=0 files=0
+  [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat)
+  # shellcheck disable=SC2046
+  set -- $(wc -c out err tail files)
+  while [ $# -gt 1 ]; do
+    case $2 in out) out=$1 ;; err) err=$1 ;; tail) tail=$1 ;; files) files=$1 ;; esac
+    shift 2
+  done
+  say ended "${outcome:-lost}" "$code" "${full:--}" "${left:-unverified}" "${started:-$ended}" "$ended" "$up" \
+    "${kills#* }" "$blocks" "$out" "$err" "$tail" "$files"
+  # What could not be stopped may still be writing.
+  if [ "$left" = stopped ]; then cat out err tail files; else head -c "$out" out; head -c "$err" err; cat tail files; fi
+} 2>/dev/null
+
+attend() { # waits and reports; ends at once when the caller closes stdin
+  exec 3<&0
+  (read -r _ <&3; kill $$) >/dev/null 2>&1 &
+  watch=$!
+  wait_for_end
+  kill $watch
+  report
+}
+
+find_picoclaw() { # `current` is followed once: a job keeps its version, whatever is deployed meanwhile
+  folder=$(cd "$fleet/current" 2>/dev/null && pwd -P)
+  for picoclaw in ${folder:+"$folder/picoclaw"} "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw; do
+    [ ! -x "$picoclaw" ] || return 0
+  done
+  picoclaw=$(command -v picoclaw)
+}
+
+persona() { # the owner's character and skills, but none of his memory and sessions
+  set --
+  for name in AGENT.md SOUL.md USER.md IDENTITY.md skills; do
+    [ ! -e "$HOME/.picoclaw/workspace/$name" ] || set -- "$@" "$HOME/.picoclaw/workspace/$name"
+  done
+  [ $# -eq 0 ] || ln -s "$@" workspace/
+}
+
+claim() { # makes the job's directory: the job belongs to who does
+  problem=$(mkdir "jobs/$id" 2>&1) && cd "jobs/$id" || return
+}
+
+refuse() {
+  case $problem in
+    *space* | *uota*) say disk_full ;;
+    *) say home_not_writable ;;
+  esac
+}
+
+join() { # the job is here already: is it the same task?
+  cd "jobs/$id" 2>/dev/null || { say no_slot; return; }
+  tries=0 size=''
+  until { read -r size sum _ <task; } 2>/dev/null || [ -e outcome ] || [ $tries -gt 3 ]; do
+    tries=$((tries + 1))
+    sleep 1
+  done
+  [ -z "$size" ] || [ "$size $sum" = "$bytes $digest" ] || { say id_conflict; return; }
+  attached
+}
+
+attached() {
+  read_worker
+  now
+  say started "${started:-$up}" "$up"
+  attend
+}
+
+start() {
+  settings='' nl='
+'
+  while IFS= read -r setting && [ -n "$setting" ]; do settings=$settings$setting$nl; done
+  task=$(head -c "$bytes"; echo x)
+  task=${task%x}
+  [ ${#task} -eq "$bytes" ] || { say truncated ${#task}; return; }
+  [ -d "jobs/$id" ] || find_picoclaw || { say not_installed; return; }
+  [ -d running ] || mkdir -p jobs running 2>/dev/null
+  claim || {
+    if [ -d "jobs/$id" ]; then join; else refuse; fi
+    return
+  }
+  {
+    printf '%4096s' '' >reserve.outcome && printf '%4096s' '' >reserve.closed &&
+      echo "$bytes $digest $blocks" >task && mkfifo live && mkdir workspace
+  } 2>/dev/null || {
+    rm -rf "$fleet/jobs/$id"
+    say disk_full
+    return
+  }
+  persona
+  exec 9<>live 4>&1
+  runner </dev/null >/dev/null 2>&1 &
+  exec 9>&- 4>&-
+  attend
+}
+
+stop() {
+  if claim; then # nobody has it: from now on nobody can start it
+    decide cancelled
+    now
+    keep closed "stopped $up"
+    report
+    return
+  fi
+  cd "jobs/$id" 2>/dev/null || { refuse; return; }
+  [ -s closed ] || { decide cancelled; stop_all; }
+  attend
+}
+
+forget() { # IDs of jobs whose output is safely with the caller; what PicoClaw left in a workspace stays for a month
+  all='' some=''
+  for id in "$@"; do
+    [ -s "jobs/$id/closed" ] || continue
+    if [ -s "jobs/$id/files" ]; then
+      for name in out err tail reserve.outcome reserve.closed; do some="$some jobs/$id/$name"; done
+    else
+      all="$all jobs/$id"
+    fi
+  done
+  now
+  # Our own files alone, not what a worker may have named like them: names with blanks must not get into the list.
+  # shellcheck disable=SC2044
+  [ "${up%.*}" -lt 2592000 ] || for old in $(find jobs/*/closed -prune -mtime +30); do all="$all ${old%/closed}"; done
+  rm -rf $all $some
+  say forgotten
+}
+
+# What the shell has greeted with may lack the end of its line.
+[ "$verb" = guard ] || echo
+case $verb in
+  start) seconds=$4 slots=$5 blocks=$6 bytes=$7 digest=$8; start ;;
+  wait) if cd "jobs/$id" 2>/dev/null; then attached; else say absent; fi ;;
+  stop) stop ;;
+  forget) shift 2; forget "$@" ;;
+  guard) seconds=$4; guard </dev/null >/dev/null 2>&1 ;;
+esac

@@ -1,0 +1,37 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from picoclaw_fleet.errors import Reason, State
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+
+
+def test_the_configuration_reference_is_what_the_models_say() -> None:
+    written = (DOCS / "configuration.md").read_text(encoding="utf-8")
+    command = [sys.executable, "-c", "import reference; print(reference.reference(), end='')"]
+    made = subprocess.run(command, cwd=DOCS, capture_output=True, text=True, check=True)
+    assert made.stdout == written, "run: .venv/bin/python docs/reference.py"
+
+
+def test_each_reason_is_explained_and_no_other() -> None:
+    table = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == [reason.value for reason in Reason]
+
+
+def test_the_readme_explains_each_state_in_which_a_job_may_end() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ends = [state.value for state in State if state.finished]
+    assert re.findall(r"^\| `(\w+)` \| ", readme.split("## Outcomes")[1], flags=re.MULTILINE) == ends
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
