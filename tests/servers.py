@@ -73,7 +73,7 @@ class ClientKey:
         folder.mkdir(parents=True, exist_ok=True)
         key = asyncssh.generate_private_key("ssh-ed25519", comment=name)  # pyright: ignore[reportUnknownMemberType]
         path = folder / name
-        path.write_bytes(key.export_private_key(passphrase=passphrase, rounds=16))
+        path.write_bytes(key.export_private_key(passphrase=passphrase, rounds=50))
         path.chmod(0o600)
         public = key.export_public_key().decode().strip()
         Path(f"{path}.pub").write_text(f"{public}\n")

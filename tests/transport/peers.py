@@ -8,8 +8,9 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 
-from picoclaw_fleet.inventory import Host
 from tests.servers import NOBODY
+
+from picoclaw_fleet.inventory import Host
 
 
 class Mute:

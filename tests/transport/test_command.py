@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
+from tests.servers import ClientKey, OpenSshServer
 
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Command, Pool
-from tests.servers import ClientKey, OpenSshServer
 
 MEGABYTE = 1 << 20
 
@@ -94,7 +93,9 @@ async def test_of_standard_error_the_first_eight_kilobytes_are_kept_and_the_rest
     assert (done.stdout, done.stderr) == (b"end\n", b"x" * 8192)
 
 
-@pytest.mark.parametrize(("end", "status", "signal"), [("exit 0", 0, None), ("exit 255", 255, None), ("kill -KILL $$", None, "KILL")])
+@pytest.mark.parametrize(
+    ("end", "status", "signal"), [("exit 0", 0, None), ("exit 255", 255, None), ("kill -KILL $$", None, "KILL")]
+)
 async def test_an_end_by_exit_and_one_by_signal_are_told_apart(
     pool: Pool, host: Host, end: str, status: int | None, signal: str | None
 ) -> None:

@@ -1,21 +1,22 @@
+# ruff: noqa: ASYNC221 - short programs, and nothing else to do meanwhile
 """Keys, passphrases, certificates and the agent, on a real sshd with a real ssh-agent."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
+from tests.servers import ClientKey, OpenSshServer, required
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
-from tests.servers import ClientKey, OpenSshServer, required
 
 SECRET = "correct horse battery"
 
@@ -77,9 +78,7 @@ async def test_without_any_key_the_error_says_so(pool: Pool, host: Host) -> None
     assert "no key was offered" in denied.message
 
 
-async def test_a_key_that_is_replaced_on_disk_is_read_again(
-    pool: Pool, server: OpenSshServer, own_home: Path
-) -> None:
+async def test_a_key_that_is_replaced_on_disk_is_read_again(pool: Pool, server: OpenSshServer, own_home: Path) -> None:
     path = ClientKey.make(own_home / "changing").path
     assert (await failure(pool, server.host(ssh_key=path))).reason is Reason.AUTH_FAILED
 
@@ -112,19 +111,17 @@ async def test_a_passphrase_comes_from_the_environment_and_never_shows(
     assert SECRET not in f"{unnamed}{unset}{wrong}"
 
 
-async def test_the_agent_holds_the_key(
-    pool: Pool, host: Host, key: ClientKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with agent(tmp_path, monkeypatch, key):
+async def test_the_agent_holds_the_key(pool: Pool, host: Host, key: ClientKey, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with agent(monkeypatch, key):
         assert (await pool.run(host, "true")).exit_status == 0
 
 
 async def test_the_agent_opens_a_key_that_is_protected_by_a_passphrase(
-    pool: Pool, server: OpenSshServer, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, server: OpenSshServer, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = ClientKey.make(own_home / "locked", passphrase=SECRET)
     (server.folder / "authorized_keys").write_text(locked.public)
-    async with agent(tmp_path, monkeypatch):
+    async with agent(monkeypatch):
         absent = await failure(pool, server.host(ssh_key=locked.path))
         assert "the ssh-agent does not hold it" in absent.message
 
@@ -135,10 +132,10 @@ async def test_the_agent_opens_a_key_that_is_protected_by_a_passphrase(
 
 
 async def test_a_named_key_is_shown_alone_however_many_the_agent_holds(
-    pool: Pool, server: OpenSshServer, key: ClientKey, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, server: OpenSshServer, key: ClientKey, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strangers = [ClientKey.make(own_home / f"stranger{n}") for n in range(7)]
-    async with agent(tmp_path, monkeypatch, *strangers):
+    async with agent(monkeypatch, *strangers):
         assert (await pool.run(server.host(ssh_key=key.path), "true")).exit_status == 0
         too_many = await failure(pool, server.host("other", ssh_key=None))
 
@@ -220,19 +217,19 @@ def certify(authority: Path, key: ClientKey, *, principal: str, valid: str = "al
 
 
 @asynccontextmanager
-async def agent(folder: Path, monkeypatch: pytest.MonkeyPatch, *keys: ClientKey) -> AsyncGenerator[None]:
+async def agent(monkeypatch: pytest.MonkeyPatch, *keys: ClientKey) -> AsyncGenerator[None]:
     """A real ssh-agent that holds `keys`."""
-    sock = folder / "agent.sock"
-    async with await anyio.open_process(
-        [required("ssh-agent"), "-D", "-a", os.path.relpath(sock)], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        # It announces its socket once it listens there.
-        assert b"SSH_AUTH_SOCK" in await process.stdout.receive()
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(sock))
-        try:
-            for key in keys:
-                subprocess.run([required("ssh-add"), "-q", str(key.path)], check=True)
-            yield
-        finally:
-            process.terminate()
+    program = required("ssh-agent")
+    # A socket's path has to be short, and tmp_path is not.
+    with TemporaryDirectory() as folder:
+        async with await anyio.open_process([program, "-D", "-a", f"{folder}/sock"], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            # It announces its socket once it listens there.
+            assert b"SSH_AUTH_SOCK" in await process.stdout.receive()
+            monkeypatch.setenv("SSH_AUTH_SOCK", f"{folder}/sock")
+            try:
+                for key in keys:
+                    subprocess.run([required("ssh-add"), "-q", str(key.path)], check=True)
+                yield
+            finally:
+                process.terminate()

@@ -12,12 +12,12 @@ from typing import Any
 
 import anyio
 import pytest
+from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.transport.dialer import MAX_HANDSHAKES, Allowance
-from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 from .peers import Mute, black_hole, saying
 

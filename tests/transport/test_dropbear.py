@@ -11,10 +11,10 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.servers import ClientKey, DropbearServer
 
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.transport import Pool, trust
-from tests.servers import ClientKey, DropbearServer
+from picoclaw_fleet.transport import Lane, Pool, trust
 
 
 @pytest.fixture
@@ -32,9 +32,7 @@ async def test_a_command_runs_in_the_home(pool: Pool, dropbear: DropbearServer, 
     assert (done.exit_status, done.exit_signal) == (3, None)
 
 
-async def test_its_key_is_looked_at_trusted_and_verified(
-    pool: Pool, dropbear: DropbearServer, key: ClientKey
-) -> None:
+async def test_its_key_is_looked_at_trusted_and_verified(pool: Pool, dropbear: DropbearServer, key: ClientKey) -> None:
     host = dropbear.host(ssh_key=key.path, host_key="")
     with pytest.raises(HostError) as unknown:
         await pool.run(host, "true")
@@ -69,15 +67,49 @@ async def test_a_killed_connection_is_lost_contact(pool: Pool, dropbear: Dropbea
     assert lost.value.reason is Reason.LOST_CONTACT
 
 
-async def test_twelve_commands_at_once_share_one_connection(
+async def test_sixty_commands_at_once_all_succeed_although_its_sessions_must_not_overlap(
     pool: Pool, dropbear: DropbearServer, key: ClientKey
 ) -> None:
     host = dropbear.host(ssh_key=key.path)
 
-    done = await asyncio.gather(*(pool.run(host, f"echo {n}") for n in range(12)))
+    done = await asyncio.gather(*(pool.run(host, f"echo {n}") for n in range(60)))
 
-    assert [d.stdout for d in done] == [b"%d\n" % n for n in range(12)]
+    assert [d.stdout for d in done] == [b"%d\n" % n for n in range(60)]
+    assert dropbear.count("Pubkey auth succeeded") <= 8
+
+
+async def test_one_command_after_the_other_shares_one_connection(
+    pool: Pool, dropbear: DropbearServer, key: ClientKey
+) -> None:
+    host = dropbear.host(ssh_key=key.path)
+
+    for n in range(5):
+        assert (await pool.run(host, f"echo {n}")).stdout == b"%d\n" % n
+
     assert dropbear.count("Pubkey auth succeeded") == 1
+
+
+async def test_a_probe_passes_by_commands_that_wait_for_jobs(
+    pool: Pool, dropbear: DropbearServer, key: ClientKey
+) -> None:
+    host = dropbear.host(ssh_key=key.path)
+    entered = asyncio.Semaphore(0)
+
+    async def wait() -> None:
+        async with pool.command(host, "cat", lane=Lane.WAIT) as command:
+            entered.release()
+            await command.wait_closed()
+
+    waiting = [asyncio.create_task(wait()) for _ in range(9)]
+    for _ in range(6):
+        await entered.acquire()
+
+    assert (await pool.run(host, "echo through")).stdout == b"through\n"
+    assert dropbear.count("Pubkey auth succeeded") == 7
+    assert entered.locked()
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_much_passes_in_both_directions(pool: Pool, dropbear: DropbearServer, key: ClientKey) -> None:

@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC221, ASYNC240 - small files and short programs, and nothing else to do meanwhile
 """Which host keys are accepted, and what is said about the others."""
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from tests.servers import ClientKey, OpenSshServer, make_host_key, required
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool, trust
-from tests.servers import ClientKey, OpenSshServer, make_host_key, required
 
 
 @pytest.fixture
@@ -255,7 +256,6 @@ async def failure(pool: Pool, host: Host) -> HostError:
 
 
 def another_key() -> str:
-
 
     key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
     return " ".join(key.export_public_key().decode().split()[:2])

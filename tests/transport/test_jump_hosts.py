@@ -12,11 +12,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.servers import NOBODY, ClientKey, DropbearServer, OpenSshServer
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
-from tests.servers import NOBODY, ClientKey, DropbearServer, OpenSshServer
 
 ACCEPTED = "Accepted publickey"
 
@@ -99,9 +99,7 @@ async def test_two_hops_in_the_fleet_config(server: OpenSshServer, gate: Host, i
     assert server.count(ACCEPTED) == 6
 
 
-async def test_two_hops_in_the_ssh_config(
-    server: OpenSshServer, key: ClientKey, own_home: Path
-) -> None:
+async def test_two_hops_in_the_ssh_config(server: OpenSshServer, key: ClientKey, own_home: Path) -> None:
     one, two, three = server.addresses[:3]
     names = "".join(f"[{address}]:{server.port} {server.host_key()}\n" for address in (one, two, three))
     (own_home / ".ssh" / "known_hosts").write_text(names)

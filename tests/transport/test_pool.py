@@ -12,11 +12,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Lane, Pool
-from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 ACCEPTED = "Accepted publickey"
 
@@ -50,7 +50,9 @@ async def test_twenty_commands_at_once_share_one_connection_attempt(
     assert server.count(ACCEPTED) == 1
 
 
-async def test_a_failure_to_connect_is_shared_by_those_who_waited(pool: Pool, server: OpenSshServer, own_home: Path) -> None:
+async def test_a_failure_to_connect_is_shared_by_those_who_waited(
+    pool: Pool, server: OpenSshServer, own_home: Path
+) -> None:
     host = server.host(ssh_key=ClientKey.make(own_home / "other").path)
 
     failures = await asyncio.gather(*(pool.run(host, "true") for _ in range(10)), return_exceptions=True)
@@ -64,10 +66,12 @@ async def test_more_commands_than_the_host_takes_channels_all_succeed(
 ) -> None:
     async with OpenSshServer(tmp_path / "sshd", authorized_key=key.public, config=["MaxSessions 3"]) as server:
         host = server.host(ssh_key=key.path)
-        done = await asyncio.gather(*(pool.run(host, f"cat; echo {number}") for number in range(12)))
+        done = await asyncio.gather(*(pool.run(host, f"cat; echo {number}") for number in range(40)))
 
-        assert [result.stdout for result in done] == [b"%d\n" % number for number in range(12)]
+        assert [result.stdout for result in done] == [b"%d\n" % number for number in range(40)]
         assert server.count(ACCEPTED) == 1
+        # It takes a few refusals to find out, and none after that.
+        assert server.count("no more sessions") < 12
 
 
 async def test_twelve_long_commands_pass_through_a_connection_that_takes_ten(
@@ -237,6 +241,7 @@ async def test_a_command_cancelled_before_its_channel_was_open_never_runs_and_le
     # All ten of sshd's sessions and all eight of ours are free again, on the same connection.
     done = await asyncio.gather(*(pool.run(host, "sleep 0.1; echo free") for _ in range(8)))
     assert [result.stdout for result in done] == [b"free\n"] * 8
+    assert server.count("no more sessions") == 0
     assert not traces.exists()
     assert server.count(ACCEPTED) == 1
 

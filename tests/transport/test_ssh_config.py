@@ -13,11 +13,11 @@ from textwrap import dedent
 
 import anyio
 import pytest
+from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.transport.ssh_config import Settings, read_settings
-from tests.servers import NOBODY, ClientKey, OpenSshServer
 
 Write = Callable[[str], Path]
 
@@ -161,7 +161,6 @@ async def test_a_proxy_command_is_the_way_to_the_host(
         "threading.Thread(target=up, daemon=True).start()\n"
         "while data := sock.recv(65536): os.write(1, data)\n"
     )
-
 
     config(f"Host pi\n  ProxyCommand {sys.executable} {relay} {server.address} {server.port}\n")
     host = replace(server.host(ssh_key=key.path), address="pi", port=0)

@@ -55,6 +55,20 @@ class Berths:
         """How many berths are taken."""
         return sum(self._taken.values())
 
+    @property
+    def queued(self) -> int:
+        """How many wait for one."""
+        return len(self._queue)
+
+    def occupied(self, lane: Lane) -> int:
+        """How many berths a lane has taken."""
+        return self._taken[lane]
+
+    def has_room(self, lane: Lane) -> bool:
+        """True when a berth would be had at once."""
+        for_lane = self._limit if lane is Lane.PROMPT else max(1, self._limit - self._kept)
+        return not self._shut and self.taken < self._limit and self._taken[lane] < for_lane
+
     async def take(self, lane: Lane) -> Berth:
         """Wait for room.
 
@@ -88,15 +102,10 @@ class Berths:
 
     def _grant(self) -> None:
         for lane, granted in self._queue:
-            if not granted.done() and self._has_room(lane):
+            if not granted.done() and self.has_room(lane):
                 self._taken[lane] += 1
                 granted.set_result(Berth(lambda lane=lane: self._give_back(lane)))
                 self._changed()
-
-    def _has_room(self, lane: Lane) -> bool:
-        if lane is Lane.WAIT and self._taken[Lane.WAIT] >= max(1, self._limit - self._kept):
-            return False
-        return self.taken < self._limit
 
     def _give_back(self, lane: Lane) -> None:
         self._taken[lane] -= 1

@@ -44,7 +44,8 @@ class Command(asyncssh.SSHClientSession[bytes]):
         self._when_closed = closed
         self.may_start: Callable[[], bool] = lambda: True
         self._abandoned = False
-        self._opened = False
+        self._connected = False
+        self._requested = False
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._output: deque[bytes] = deque()
         self._waiting = 0
@@ -127,9 +128,19 @@ class Command(asyncssh.SSHClientSession[bytes]):
             raise faults.lost(self._host, self._cause)
 
     @property
-    def opened(self) -> bool:
-        """True once the command may have been requested."""
-        return self._opened
+    def requested(self) -> bool:
+        """True once the command may have been requested: from then on it may run."""
+        return self._requested
+
+    @property
+    def turned_away(self) -> bool:
+        """True when the host opened a channel and closed it before it could be asked for anything."""
+        return self._connected and not self._requested
+
+    @property
+    def closed(self) -> bool:
+        """True once the channel is closed."""
+        return self._closed.is_set()
 
     @property
     def stderr(self) -> bytes:
@@ -149,10 +160,11 @@ class Command(asyncssh.SSHClientSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel is open, and asyncssh about to request the command, unless the channel is closed again now."""
         self._channel = chan
+        self._connected = True
         if self._abandoned or not self.may_start():
             chan.abort()
-            return
-        self._opened = True
+        # A channel that the host has closed already doesn't take the request any more.
+        self._requested = not chan.is_closing()
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Output has arrived."""

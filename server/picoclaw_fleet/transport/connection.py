@@ -19,9 +19,10 @@ from .wire import JumpWire
 MAX_CHANNELS = 8
 """sshd's MaxSessions is 10 unless set, and counts sessions for a moment longer than we do."""
 KEPT_FOR_PROMPT = 2
+MOST_TURNED_AWAY = 8
+"""How often a command is tried whose channel the host closes before it is requested."""
 WINDOW = 2 << 20
 """Bytes a host may send before we read them: enough for 19 MB/s at 50 ms, and little enough to hold in memory."""
-
 
 
 class ConnectionSpentError(Exception):
@@ -42,6 +43,7 @@ class Connection:
     Args:
         host: The host's name in the fleet config.
         ssh: The connection, authenticated.
+        single: The server can't have two commands on one connection.
         idle_timeout: Seconds without a channel after which it closes.
         open_timeout: Seconds that the host may take to open a channel.
         settled: Called when the first command was accepted.
@@ -52,6 +54,7 @@ class Connection:
         host: str,
         ssh: asyncssh.SSHClientConnection,
         *,
+        single: bool,
         idle_timeout: float,
         open_timeout: float,
         settled: Callable[[], None] | None,
@@ -61,7 +64,8 @@ class Connection:
         self._idle_timeout = idle_timeout
         self._open_timeout = open_timeout
         self._settled = settled
-        self._berths = Berths(MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
+        self.single = single
+        self._berths = Berths(1 if single else MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
         self._tunnels = 0
         self._idle: asyncio.TimerHandle | None = None
         self._retired = False
@@ -73,6 +77,19 @@ class Connection:
     def usable(self) -> bool:
         """False once the connection is broken, closed or retired."""
         return not self._retired and not self._ssh.is_closed()
+
+    @property
+    def queued(self) -> int:
+        """How many commands wait for room here."""
+        return self._berths.queued
+
+    def occupied(self, lane: Lane) -> int:
+        """How many channels a lane has here."""
+        return self._berths.occupied(lane)
+
+    def has_room(self, lane: Lane) -> bool:
+        """True when a command would be started at once."""
+        return self._berths.has_room(lane)
 
     def retire(self, fault: HostError | None = None) -> None:
         """Start nothing new here, and close when the last channel is gone.
@@ -116,6 +133,7 @@ class Connection:
             HostError: protocol_error when the host refuses the command; lost_contact when the connection broke after it
                 was requested.
         """
+        turned_away = 0
         while True:
             try:
                 berth = await self._berths.take(lane)
@@ -125,8 +143,11 @@ class Connection:
             try:
                 await self._request(running, command, berth)
             except asyncssh.ChannelOpenError as error:
-                if running.opened:
-                    raise faults.refused(self._host, error) from error
+                if running.requested:
+                    raise self._not_started(running, error) from error
+                if running.turned_away and turned_away < MOST_TURNED_AWAY:
+                    turned_away += 1
+                    continue
                 others = self._berths.taken - 1
                 # The host's limit is below ours: stay with what it has accepted, and wait for one of those to end.
                 self._berths.lower(max(1, others))
@@ -138,6 +159,10 @@ class Connection:
                 self._settled()
                 self._settled = None
             return running
+
+    def _not_started(self, running: Command, error: asyncssh.ChannelOpenError) -> HostError:
+        """Requested and not confirmed: refused in so many words, or else nothing is known."""
+        return faults.lost(self._host, error) if running.closed else faults.refused(self._host, error)
 
     @asynccontextmanager
     async def sftp(self) -> AsyncGenerator[asyncssh.SFTPClient]:
@@ -207,7 +232,7 @@ class Connection:
         except (asyncssh.Error, OSError) as error:
             if isinstance(error, asyncssh.ChannelOpenError) and not self._ssh.is_closed() and not faults.gone(error):
                 raise
-            if running.opened:
+            if running.requested:
                 raise faults.lost(self._host, error) from error
             berth.release()
             raise ConnectionSpentError(faults.gone_before(self._host, error)) from error
@@ -227,12 +252,14 @@ class Connection:
             self._idle = None
 
 
-async def _opened(opening: Coroutine[Any, Any, object], *, abandon: Callable[[], None], failed: Callable[[], None]) -> None:
+async def _opened(
+    opening: Coroutine[Any, Any, object], *, abandon: Callable[[], None], failed: Callable[[], None]
+) -> None:
     """Wait for a channel to be opened.
 
     asyncssh forgets a channel whose opening is cancelled, and it stays open on the server. So the opening goes on when
-    we are cancelled, and `abandon` sees to it that the channel is closed as soon as it is there. If it never is, `failed`
-    is called.
+    we are cancelled, and `abandon` sees to it that the channel is closed as soon as it is there. If it never is,
+    `failed` is called.
     """
     task = asyncio.create_task(opening)
     try:

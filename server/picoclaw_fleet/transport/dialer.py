@@ -18,6 +18,7 @@ from .connection import Connection
 from .faults import Attempt, Stage
 from .greeting import Greeting
 from .host_keys import HostKey, Trust, describe, trust
+from .quirks import one_command_at_a_time
 from .wire import JumpWire, TcpWire, Wire, dial
 
 MAX_DIALS = 256
@@ -97,6 +98,7 @@ class Dialer:
         connection = Connection(
             host.name,
             ssh,
+            single=one_command_at_a_time(ssh.get_extra_info("server_version")),
             idle_timeout=host.idle_timeout,
             open_timeout=host.connect_timeout,
             settled=wire.settle if wire else None,

@@ -172,12 +172,12 @@ class Trust:
             f"its host key is not known: {_name(self.settings)} shows the {offered.type} key {offered.fingerprint}.",
             host=self.host.name,
             reason=Reason.HOST_KEY_UNKNOWN,
-            next_step=f"Compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
+            next_step="Compare it with what the host says itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
             f"then run: picoclaw-fleet trust {self.host.name}",
         )
 
     def _changed_from_pin(self, offered: HostKey) -> HostError:
-        pinned = self.pinned if isinstance(self.pinned, str) else describe(_key(self.pinned), self.settings).fingerprint
+        pinned = self.pinned.get_fingerprint() if isinstance(self.pinned, asyncssh.SSHKey) else self.pinned
         return HostError(
             f"its host key is not the pinned one: {_name(self.settings)} shows the {offered.type} key "
             f"{offered.fingerprint}, the fleet config pins {pinned}.",
@@ -235,11 +235,6 @@ def _load_line(known: SSHKnownHosts, line: str) -> None:
 
 def _pinned(text: str) -> asyncssh.SSHKey | str:
     return text.rstrip("=") if text.startswith("SHA256:") else asyncssh.import_public_key(text)
-
-
-def _key(pinned: asyncssh.SSHKey | str | None) -> asyncssh.SSHKey:
-    assert isinstance(pinned, asyncssh.SSHKey)
-    return pinned
 
 
 def _certified(name: str) -> str:

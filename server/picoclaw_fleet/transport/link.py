@@ -1,4 +1,4 @@
-"""The one connection to one host, and the one attempt to make it."""
+"""The connection to one host, or the few that an old Dropbear needs, and the one attempt to make another."""
 
 from __future__ import annotations
 
@@ -6,35 +6,80 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from picoclaw_fleet.errors import HostError
+
 from . import faults
 from .access import Identity
-from .connection import Connection
+from .berths import Lane
+from .connection import KEPT_FOR_PROMPT, MAX_CHANNELS, Connection
 
 
 class Link:
-    """Keeps a host's connection. However many ask at once, one attempt is made, and its outcome is everybody's.
+    """Keeps what connects us to a host. However many ask at once, one attempt is made, and its outcome is everybody's.
 
     Args:
-        identity: What the connection depends on.
+        identity: What a connection depends on.
         connect: Makes a new one.
     """
 
     def __init__(self, identity: Identity, connect: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
         self.identity = identity
         self._connect = connect
+        self._connections: list[Connection] = []
         self._attempt: asyncio.Task[Connection] | None = None
         self._waiting = 0
-        self._current: Connection | None = None
         self._retired = False
 
-    async def connection(self, host: str) -> Connection:
-        """The connection as it is, or a new one.
+    async def connection(self, host: str, lane: Lane) -> Connection:
+        """A connection with room for a command, or the one to wait for; a new one when there is none.
 
         Raises:
             HostError: The attempt failed.
         """
-        if self._current is not None and self._current.usable:
-            return self._current
+        while True:
+            self._connections = [connection for connection in self._connections if connection.usable]
+            for connection in self._connections:
+                if connection.has_room(lane):
+                    return connection
+            if self._connections and not self._wants_another(lane):
+                return self._shortest_queue(lane)
+            try:
+                connection = await self._join_attempt(host)
+            except HostError:
+                if not self._connections:
+                    raise
+                return self._shortest_queue(lane)
+            if not connection.single or not connection.usable:
+                return connection
+            # Others waited too, and the first has taken the only place: look again.
+
+    def retire(self) -> None:
+        """The host is configured otherwise now: close the connections as soon as nothing runs on them."""
+        self._retired = True
+        for connection in self._connections:
+            connection.retire()
+
+    def close(self) -> None:
+        """Give up connecting."""
+        self.retire()
+        self._give_up()
+
+    def _wants_another(self, lane: Lane) -> bool:
+        if not all(connection.single for connection in self._connections):
+            return False
+        waiting = sum(connection.occupied(Lane.WAIT) for connection in self._connections)
+        if lane is Lane.WAIT and waiting >= MAX_CHANNELS - KEPT_FOR_PROMPT:
+            return False
+        return len(self._connections) < MAX_CHANNELS
+
+    def _shortest_queue(self, lane: Lane) -> Connection:
+        def disadvantage(connection: Connection) -> tuple[bool, int]:
+            # A command that may wait goes behind its like, and leaves the others to the quick ones.
+            return bool(connection.occupied(Lane.WAIT)) != (lane is Lane.WAIT), connection.queued
+
+        return min(self._connections, key=disadvantage)
+
+    async def _join_attempt(self, host: str) -> Connection:
         attempt = self._attempt or self._begin()
         self._waiting += 1
         try:
@@ -46,17 +91,6 @@ class Link:
         if attempt.cancelled():
             raise faults.closed(host)
         return attempt.result()
-
-    def retire(self) -> None:
-        """The host is configured otherwise now: close the connection as soon as nothing runs on it."""
-        self._retired = True
-        if self._current is not None:
-            self._current.retire()
-
-    def close(self) -> None:
-        """Give up connecting."""
-        self.retire()
-        self._give_up()
 
     def _begin(self) -> asyncio.Task[Connection]:
         self._attempt = asyncio.create_task(self._connect())
@@ -73,6 +107,6 @@ class Link:
             self._attempt = None
         if attempt.cancelled() or attempt.exception() is not None:
             return
-        self._current = attempt.result()
+        self._connections.append(attempt.result())
         if self._retired:
-            self._current.retire()
+            attempt.result().retire()

@@ -56,7 +56,7 @@ class Pool:
         Raises:
             HostError: The host can't be reached.
         """
-        await self._connection(host)
+        await self._connection(host, Lane.PROMPT)
 
     @asynccontextmanager
     async def command(self, host: Host, command: str, *, lane: Lane = Lane.PROMPT) -> AsyncGenerator[Command]:
@@ -114,7 +114,7 @@ class Pool:
             HostError: The host can't be reached.
             asyncssh.Error, OSError: It has no SFTP.
         """
-        connection = await self._connection(host)
+        connection = await self._connection(host, Lane.WAIT)
         try:
             async with connection.sftp() as client:
                 yield client
@@ -145,20 +145,20 @@ class Pool:
         self._dialer.close()
 
     async def _start(self, host: Host, command: str, lane: Lane) -> Command:
-        connection = await self._connection(host)
+        connection = await self._connection(host, lane)
         try:
             return await connection.start(command, lane)
         except ConnectionSpentError as spent:
             connection.retire(spent.fault)
         # Nothing was requested on it, so a new connection changes nothing on the host. Once is enough.
-        connection = await self._connection(host)
+        connection = await self._connection(host, lane)
         try:
             return await connection.start(command, lane)
         except ConnectionSpentError as spent:
             connection.retire(spent.fault)
             raise spent.fault from spent
 
-    async def _connection(self, host: Host) -> Connection:
+    async def _connection(self, host: Host, lane: Lane) -> Connection:
         if self._closed:
             raise faults.closed(host.name)
         wanted = identity(host)
@@ -167,7 +167,7 @@ class Pool:
             if link is not None:
                 link.retire()
             link = self._links[host.name] = Link(wanted, lambda: self._connect(host))
-        return await link.connection(host.name)
+        return await link.connection(host.name, lane)
 
     async def _connect(self, host: Host) -> Connection:
         access = await asyncio.to_thread(self._accesses.get, host)
@@ -186,7 +186,7 @@ class Pool:
             return None
         await self._check_way(host)
         try:
-            return await self._connection(hop)
+            return await self._connection(hop, Lane.PROMPT)
         except HostError as error:
             raise faults.behind(host.name, error) from error
 

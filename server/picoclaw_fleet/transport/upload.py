@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import mmap
 import shlex
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import asyncssh
@@ -27,22 +26,27 @@ OnBytes = Callable[[int], None]
 
 
 class LocalFile:
-    """A file to be sent, mapped into memory once for all hosts that get it: the kernel's page cache is the buffer."""
+    """A file to be sent, mapped into memory: however many hosts get it, the kernel's page cache is the one buffer.
 
-    def __init__(self, content: mmap.mmap) -> None:
-        self._content = content
-        self.size = len(content)
+    Args:
+        path: A file that is not empty and does not change meanwhile.
 
-    @classmethod
-    @contextmanager
-    def open(cls, path: Path) -> Generator[LocalFile]:
-        """Map a file that is not empty and does not change meanwhile. Raises OSError."""
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield cls(content)
+    Raises:
+        OSError: It can't be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.size = len(self._content)
 
     def piece(self, offset: int) -> bytes:
         """The bytes from `offset` on, at most PIECE of them."""
         return self._content[offset : offset + PIECE]
+
+    def close(self) -> None:
+        """Give the mapping back."""
+        self._content.close()
 
 
 async def upload(pool: Pool, host: Host, file: LocalFile, path: str, on_bytes: OnBytes) -> None:

@@ -1,6 +1,6 @@
 """The byte stream to an SSH server that has begun to speak: a TCP connection, or a channel of a jump host.
 
-asyncssh connects through whatever has a `create_connection`, which lets us do the waiting for a silent server ourselves.
+asyncssh connects through whatever has a `create_connection`, so the waiting for a silent server can be ours.
 """
 
 from __future__ import annotations
