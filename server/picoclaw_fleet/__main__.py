@@ -6,26 +6,33 @@ import sys
 
 import anyio
 
+from picoclaw_fleet.serving import Serving
+
 
 def main() -> None:
     """Serves MCP on stdio when a client starts it, without arguments and without a terminal; else the command line."""
     if len(sys.argv) == 1 and not sys.stdin.isatty():
-        serve(None)
+        serve(Serving())
     else:
         from picoclaw_fleet.cli import command_line
 
         command_line(serve)
 
 
-def serve(config: str | None) -> None:
-    """Serves MCP on stdio until the client goes.
+def serve(serving: Serving) -> None:
+    """Serves MCP until the client goes, or over HTTP until a signal comes.
 
-    Args:
-        config: The fleet config's path; None for where it is looked for.
+    Raises:
+        FleetError: It can't be served as was asked for.
     """
-    from picoclaw_fleet.mcp_server.server import serve_stdio
+    if serving.http is None:
+        from picoclaw_fleet.mcp_server.server import serve_stdio
 
-    anyio.run(serve_stdio, config)
+        anyio.run(serve_stdio, serving)
+    else:
+        from picoclaw_fleet.mcp_server.http import serve_http
+
+        sys.exit(anyio.run(serve_http, serving))
 
 
 if __name__ == "__main__":

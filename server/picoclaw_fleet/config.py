@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,13 +13,16 @@ from picoclaw_fleet.config_values import (
     File,
     HostKey,
     HostName,
+    HttpHost,
     Jump,
     List,
     Name,
+    Origin,
     Port,
     Repo,
     Seconds,
     SecretName,
+    Sha256,
     Slots,
     Url,
     Version,
@@ -30,6 +33,10 @@ PROVIDER = "anthropic"
 API_KEY_ENV = "ANTHROPIC_API_KEY"
 CONNECT_TIMEOUT = 10.0
 IDLE_TIMEOUT = 300.0
+
+Scope = Literal["read", "dispatch", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "dispatch", "admin")
+"""What a caller may do, from the least to the most; each includes those before it."""
 
 
 class Settings(BaseModel):
@@ -146,6 +153,59 @@ class HostConfig(Settings):
         return defaults.model_copy(update={**inherited, **own})
 
 
+class TokenConfig(BaseModel):
+    """One entry of `http.tokens`: who may call over HTTP. `picoclaw-fleet token NAME` makes one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    name: Name = Field(description="Who calls with it, in the audit log and as the owner of jobs; unique in this file.")
+    sha256: Sha256 = Field(description="The SHA-256 of the token, in hexadecimal; the token itself stands nowhere.")
+    scopes: List[Scope] = Field(
+        min_length=1,
+        description="What it may do: read (look at hosts and at its own jobs), dispatch (give work too, to hosts that "
+        "have PicoClaw, and cancel its own), admin (deploy and tear down too, and everyone's jobs). Each includes "
+        "those before it.",
+    )
+
+    @property
+    def scope(self) -> Scope:
+        """The most that it may do."""
+        return max(self.scopes, key=SCOPES.index)
+
+
+class HttpConfig(BaseModel):
+    """The key `http`: serving MCP over HTTP, which only `picoclaw-fleet serve --http` does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    tokens: List[TokenConfig] = Field(
+        default=(), description="Who may call. Left out: anyone on this machine, and the server binds to loopback only."
+    )
+    allowed_hosts: List[HttpHost] = Field(
+        default=(),
+        description="Names under which clients reach the server (the Host header), with a port or for any port. "
+        "Loopback and the address that it is bound to are always allowed.",
+    )
+    allowed_origins: List[Origin] = Field(
+        default=(),
+        description="Web origins whose pages may call, such as https://fleet.lan. Left out: none but its own.",
+    )
+    max_body_kb: Annotated[int, Field(ge=1, le=1 << 20)] = Field(
+        default=4096, description="The largest request in KB. Left out: 4096."
+    )
+    max_sessions: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=256, description="How many sessions (clients of 2025's protocol) may be open at once. Left out: 256."
+    )
+    max_requests: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="How many requests one token may have under way at once. Left out: 64."
+    )
+    audit: File | None = Field(
+        default=None,
+        description="File that tells who did what, a line of JSON for each call, never with the text of tasks. Left "
+        "out: audit.jsonl in the state folder.",
+    )
+
+
 class FleetConfig(BaseModel):
     """The whole file."""
 
@@ -153,3 +213,4 @@ class FleetConfig(BaseModel):
 
     hosts: List[HostConfig] = Field(description="The machines, in order of preference where nothing else decides.")
     defaults: Defaults = Field(default=Defaults(), description="Settings for the hosts that don't have their own.")
+    http: HttpConfig = Field(default=HttpConfig(), description="Settings for serving over HTTP.")

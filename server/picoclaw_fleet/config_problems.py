@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig
+from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, HttpConfig, TokenConfig
 from picoclaw_fleet.config_values import FORMS
 from picoclaw_fleet.errors import ConfigError
 from picoclaw_fleet.json_source import JsonSource, KeyPath
@@ -23,6 +23,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "the outermost object": FleetConfig,
     "'defaults'": Defaults,
     "an entry of 'hosts'": HostConfig,
+    "'http'": HttpConfig,
+    "an entry of 'http.tokens'": TokenConfig,
 }
 _EXPECTED = {
     "string_type": "text in double quotes",
@@ -83,15 +85,20 @@ def _repeated_keys(source: JsonSource) -> Iterator[Problem]:
 
 def _repeated_names(source: JsonSource) -> Iterator[Problem]:
     # Read from the document and not from the models, so that it is reported beside other problems too.
+    document = _members(source.value)
+    yield from _named_alike(source, "host", document.get("hosts"), ("hosts",))
+    yield from _named_alike(source, "token", _members(document.get("http")).get("tokens"), ("http", "tokens"))
+
+
+def _named_alike(source: JsonSource, kind: str, entries: object, where: KeyPath) -> Iterator[Problem]:
     first_lines: dict[str, int] = {}
-    hosts = _members(source.value).get("hosts")
-    for index, host in enumerate(cast("list[object]", hosts) if isinstance(hosts, list) else []):
-        name = _members(host).get("name")
+    for index, entry in enumerate(cast("list[object]", entries) if isinstance(entries, list) else []):
+        name = _members(entry).get("name")
         if not isinstance(name, str):
             continue
-        path = ("hosts", index, "name")
+        path = (*where, index, "name")
         if name in first_lines:
-            text = f"the host on line {first_lines[name]} is called the same; give each host a name of its own."
+            text = f"the {kind} on line {first_lines[name]} is called the same; give each {kind} a name of its own."
             yield Problem(source.line(path), _shown(path), text)
         else:
             first_lines[name] = source.line(path)
@@ -133,9 +140,17 @@ def _unknown_key(path: KeyPath) -> str:
 
 
 def _model_around(path: KeyPath) -> type[BaseModel]:
-    if len(path) == 1:
-        return FleetConfig
-    return Defaults if path[0] == "defaults" else HostConfig
+    match path:
+        case (_,):
+            return FleetConfig
+        case ("defaults", *_):
+            return Defaults
+        case ("http", "tokens", _, *_):
+            return TokenConfig
+        case ("http", *_):
+            return HttpConfig
+        case _:
+            return HostConfig
 
 
 def _members(value: object) -> dict[str, object]:

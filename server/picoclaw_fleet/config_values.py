@@ -40,6 +40,10 @@ HOST_KEY = (
 FILE = r"^(?:/|~/)[^\x00-\x1f\x7f]+$"
 URL = r"^https?://[^\s\x00-\x1f\x7f@]+$"
 REPO = r"^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$"
+SHA256 = r"^[0-9a-f]{64}$"
+_HTTP_HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[1-9][0-9]{0,4})?"
+HTTP_HOST = rf"^{_HTTP_HOST}$"
+ORIGIN = rf"^https?://{_HTTP_HOST}$"
 VERSION = r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
 
 FORMS: Mapping[str, str] = MappingProxyType(
@@ -54,6 +58,9 @@ FORMS: Mapping[str, str] = MappingProxyType(
         FILE: "has to be a path that begins with / or ~/",
         URL: "has to be an address that begins with http:// or https://, without a login in it",
         REPO: "has to be a GitHub repository as owner/name",
+        SHA256: "has to be the SHA-256 of a token, as `picoclaw-fleet token NAME` prints it",
+        HTTP_HOST: "has to be a name or an address with or without a port, such as fleet.lan or fleet.lan:8000",
+        ORIGIN: "has to be a web origin such as https://fleet.lan:8000: no path, no wildcard",
         VERSION: "has to be 'latest' or a release tag such as v0.2.9, never a path",
     }
 )
@@ -167,6 +174,9 @@ Repo = Annotated[str, Field(pattern=REPO)]
 Version = Annotated[str, Field(pattern=VERSION)]
 File = Annotated[str, Field(pattern=FILE)]
 Url = Annotated[str, Field(pattern=URL)]
+Sha256 = Annotated[str, Field(pattern=SHA256)]
+HttpHost = Annotated[str, Field(pattern=HTTP_HOST, max_length=255)]
+Origin = Annotated[str, Field(pattern=ORIGIN, max_length=255)]
 SecretName = Annotated[str, Field(pattern=ENV_NAME), BeforeValidator(_name_a_variable_not_the_key)]
 Env = Annotated[
     dict[

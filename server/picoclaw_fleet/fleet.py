@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import platform
 import re
-import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Self, TypeVar
@@ -19,8 +19,9 @@ from anyio import AsyncContextManagerMixin
 
 from picoclaw_fleet import report
 from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.caller import Caller
 from picoclaw_fleet.config_files import ConfigSource
-from picoclaw_fleet.errors import State, UsageError
+from picoclaw_fleet.errors import HostError, Reason, State, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.jobs.adoption import Adoption
 from picoclaw_fleet.jobs.board import Board
@@ -31,7 +32,11 @@ from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job, new_batch_id
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore
 from picoclaw_fleet.jobs.watch import JobWatch
+from picoclaw_fleet.progress import Progress, reporting
+from picoclaw_fleet.releases.source import ReleaseSource
 from picoclaw_fleet.results import BatchResult, HostsResult, JobResult, JobsResult, Result
+from picoclaw_fleet.rollout import HostRun, OnChange, Rollout
+from picoclaw_fleet.roster import Roster
 from picoclaw_fleet.transport import Pool
 
 logger = logging.getLogger(__name__)
@@ -41,12 +46,11 @@ DEFAULT_WAIT_SECONDS = 45
 LONGEST_WAIT_SECONDS = 50
 """The longest wait that is safe with every client: several give up after 60 s."""
 
-PROGRESS_SECONDS = 5.0
 CANCEL_SECONDS = 20.0
 """How long job_cancel waits for the hosts to verify that everything has stopped."""
 
-Progress = Callable[[float, str], Awaitable[None]]
-"""Is told the seconds elapsed, which rise from call to call, and how far the work has come."""
+OnIntake = Callable[[Sequence[str]], None]
+"""Is told the ids of a call's new jobs before anything is done for them."""
 
 R = TypeVar("R", bound=Result)
 
@@ -68,18 +72,21 @@ class Fleet(AsyncContextManagerMixin):
         state: The folder for ledger and outputs; None for `state_folder()`.
     """
 
+    _rollout: Rollout
+
     def __init__(self, source: ConfigSource, *, state: Path | None = None) -> None:
         folder = state or state_folder()
-        self._source = source
-        self._inventory = Inventory(())
-        self._inventory_of: object = None
+        self._roster = Roster(source)
+        self._caller = Caller()
+        self._on_intake: OnIntake = _ignore
         # A state folder may be shared by machines, as homes are; a ledger must not be.
         machine = re.sub(r"[^A-Za-z0-9._-]", "_", platform.node()) or "here"
         self._ledger = Ledger(folder / f"ledger-{machine}.sqlite")
         self._outputs = OutputStore(folder / "outputs")
-        self._pool = Pool(self._host_or_none)
+        self._pool = Pool(self._roster.find)
         self._board = Board(self._pool)
         self._watch = JobWatch(self._pool, self._ledger, self._outputs)
+        self._releases = ReleaseSource()
         self._awaited: Counter[str] = Counter()
         self._dispatcher = Dispatcher(self._ledger, self._board, self._watch, self._hosts)
 
@@ -90,7 +97,7 @@ class Fleet(AsyncContextManagerMixin):
             ledger=self._ledger,
             board=self._board,
             watch=self._watch,
-            host=self._host_or_none,
+            host=self._roster.find,
             stop=self._dispatcher.stop,
         )
         housekeeping = Housekeeping(
@@ -98,11 +105,12 @@ class Fleet(AsyncContextManagerMixin):
             board=self._board,
             ledger=self._ledger,
             outputs=self._outputs,
-            host=self._host_or_none,
+            host=self._roster.find,
         )
         try:
             async with self._pool, anyio.create_task_group() as tasks:
                 self._dispatcher.use(tasks)
+                self._rollout = Rollout(self._pool, self._board, tasks)
                 tasks.start_soon(adoption.run)
                 tasks.start_soon(housekeeping.run)
                 yield self
@@ -117,10 +125,20 @@ class Fleet(AsyncContextManagerMixin):
         Raises:
             ConfigError: The config can't be used.
         """
-        config = self._source.current()
-        if config is not self._inventory_of:
-            self._inventory, self._inventory_of = Inventory.from_config(config), config
-        return self._inventory
+        return self._roster.current()
+
+    def acting_for(self, caller: Caller, *, on_intake: OnIntake | None = None) -> Fleet:
+        """The same fleet as one caller may use it: new jobs are his, and others' are unknown to him.
+
+        What he may do at all is for the surface to check that knows him.
+
+        Args:
+            caller: Who calls.
+            on_intake: Is told the ids of his new jobs before anything is done for them.
+        """
+        view = copy.copy(self)
+        view._caller, view._on_intake = caller, on_intake or _ignore
+        return view
 
     async def status(self, hosts: Sequence[str] = (), *, progress: Progress | None = None) -> HostsResult:
         """Looks at hosts, all at once.
@@ -141,7 +159,7 @@ class Fleet(AsyncContextManagerMixin):
             done += 1
 
         async with (
-            _reporting(progress, lambda: f"{done} of {len(chosen)} hosts have answered"),
+            reporting(progress, lambda: f"{done} of {len(chosen)} hosts have answered"),
             anyio.create_task_group() as looks,
         ):
             for host in chosen:
@@ -156,6 +174,7 @@ class Fleet(AsyncContextManagerMixin):
         host: str = "",
         timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        deploy_missing: bool = True,
         progress: Progress | None = None,
     ) -> JobResult:
         """Gives one task to one host and waits for its end, but not longer than wait_seconds.
@@ -165,6 +184,7 @@ class Fleet(AsyncContextManagerMixin):
             host: A selector that narrows the choice; empty for all hosts.
             timeout_seconds: When PicoClaw is stopped, from 1 to 86,400.
             wait_seconds: When this call returns at the latest; the job goes on.
+            deploy_missing: Put PicoClaw on a host first where no host that fits has it.
             progress: Is told how long it has been.
 
         Raises:
@@ -173,7 +193,7 @@ class Fleet(AsyncContextManagerMixin):
         """
         _check_wait(wait_seconds)
         job = new_job(self.inventory(), task, host, timeout_seconds)
-        await self._dispatcher.begin([job])
+        await self._begin([job], deploy_missing=deploy_missing)
         await self._wait(job.job_id, 1, wait_seconds, progress)
         return await self._job_result(job)
 
@@ -186,6 +206,7 @@ class Fleet(AsyncContextManagerMixin):
         timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
         max_parallel: int = 0,
+        deploy_missing: bool = True,
         rerun: str = "",
         progress: Progress | None = None,
     ) -> BatchResult:
@@ -198,6 +219,7 @@ class Fleet(AsyncContextManagerMixin):
             timeout_seconds: When PicoClaw is stopped, for each task that doesn't say it itself.
             wait_seconds: When this call returns at the latest; the jobs go on.
             max_parallel: How many jobs may run at once; 0 leaves that to the hosts' slots.
+            deploy_missing: Put PicoClaw on hosts first that miss it, where the others are too few.
             rerun: A batch whose jobs that did not succeed are to be done again, each on its own choice of hosts.
             progress: Is told how many jobs are done.
 
@@ -213,7 +235,7 @@ class Fleet(AsyncContextManagerMixin):
             jobs = await self._again(rerun, tasks, batch_id)
         else:
             jobs = new_jobs(self.inventory(), tasks, hosts, mode, timeout_seconds, batch_id)
-        await self._dispatcher.begin(jobs, max_parallel)
+        await self._begin(jobs, max_parallel, deploy_missing=deploy_missing)
         await self._wait(batch_id, len(jobs), wait_seconds, progress)
         return await self._batch_result(batch_id)
 
@@ -246,16 +268,82 @@ class Fleet(AsyncContextManagerMixin):
         _check_wait(wait_seconds)
         scope = _scope(job_id, batch_id)
         if job_id:
-            await self._ledger.job(job_id)
+            await self._ledger.job(job_id, owner=self._caller.owns_only)
             total = 1
         else:
-            total = (await self._ledger.counts(batch_id)).total()
+            total = (await self._ledger.counts(batch_id, owner=self._caller.owns_only)).total()
         self.inventory()
         await self._dispatcher.set_going(scope)
         await self._wait(scope, total, wait_seconds, progress)
         if batch_id:
             return await self._batch_result(batch_id)
-        return await self._job_result(await self._ledger.job(job_id), offset=offset, limit=limit)
+        return await self._job_result(
+            await self._ledger.job(job_id, owner=self._caller.owns_only), offset=offset, limit=limit
+        )
+
+    async def deploy(
+        self,
+        hosts: Sequence[str] = (),
+        *,
+        version: str = "",
+        force: bool = False,
+        local: Path | None = None,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        progress: Progress | None = None,
+        on_change: OnChange | None = None,
+    ) -> HostsResult:
+        """Puts PicoClaw and its settings on hosts; the same again changes nothing.
+
+        What isn't done when this returns goes on; the same call again joins it.
+
+        Args:
+            hosts: Selectors; empty for those that are not ready.
+            version: latest or a tag; empty for what the config says.
+            force: Go on although the first host of its kind did not get ready.
+            local: An archive or binary to install instead of a release.
+            wait_seconds: When this call returns at the latest.
+            progress: Is told how many hosts are done.
+            on_change: Is told where a host has come further.
+
+        Raises:
+            UsageError: Nothing was begun: a bad selector or version, or a config that can't be used.
+        """
+        _check_wait(wait_seconds)
+        chosen = self.inventory().select(hosts)
+        if not hosts:
+            await self.status(progress=progress)
+            chosen = tuple(host for host in chosen if self._board.view(host).obstacle() is not None)
+        defaults = self._roster.defaults()
+        wanted = version or defaults.version
+        runs = self._rollout.deploy(chosen, self._releases.of(defaults), version=wanted, force=force, local=local)
+        return await self._watch_runs(runs, wait_seconds, progress, on_change)
+
+    async def teardown(
+        self,
+        hosts: Sequence[str],
+        *,
+        purge: bool = False,
+        wait_seconds: float = DEFAULT_WAIT_SECONDS,
+        progress: Progress | None = None,
+        on_change: OnChange | None = None,
+    ) -> HostsResult:
+        """Takes away from hosts what deploy put there, and nothing of the user's.
+
+        Args:
+            hosts: Selectors; at least one.
+            purge: Also what PicoClaw itself has left behind.
+            wait_seconds: When this call returns at the latest; what isn't done goes on.
+            progress: Is told how many hosts are done.
+            on_change: Is told where a host has come further.
+
+        Raises:
+            UsageError: Nothing was begun: a bad selector, or a config that can't be used.
+        """
+        _check_wait(wait_seconds)
+        if not hosts:
+            raise UsageError("Teardown needs hosts to be named.", next_step='Give hosts, ["all"] if that is meant.')
+        runs = self._rollout.teardown(self.inventory().select(hosts), purge=purge)
+        return await self._watch_runs(runs, wait_seconds, progress, on_change)
 
     async def jobs(
         self, *, state: str = "", host: str = "", batch_id: str = "", offset: int = 0, limit: int = 20
@@ -275,7 +363,9 @@ class Fleet(AsyncContextManagerMixin):
         """
         if state and state not in set(State):
             raise UsageError(f"There is no state {state!r}.", next_step=f"States are {', '.join(State)}.")
-        jobs, total = await self._ledger.page(state=state, host=host, batch_id=batch_id, offset=offset, limit=limit)
+        jobs, total = await self._ledger.page(
+            state=state, host=host, batch_id=batch_id, owner=self._caller.owns_only, offset=offset, limit=limit
+        )
         return await self._with_news(report.jobs_result(jobs, total, offset))
 
     async def cancel(self, job_id: str = "", batch_id: str = "") -> JobsResult:
@@ -293,9 +383,9 @@ class Fleet(AsyncContextManagerMixin):
         """
         scope = _scope(job_id, batch_id)
         if job_id:
-            await self._ledger.job(job_id)
+            await self._ledger.job(job_id, owner=self._caller.owns_only)
         else:
-            await self._ledger.counts(batch_id)
+            await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         self.inventory()
         jobs = await self._dispatcher.stop_all(scope)
         await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
@@ -303,36 +393,59 @@ class Fleet(AsyncContextManagerMixin):
 
     def _hosts(self) -> Sequence[Host]:
         """The hosts as the last good config has them: running jobs go on with it."""
-        return self._inventory.hosts
+        return self._roster.latest().hosts
 
-    def _host_or_none(self, name: str) -> Host | None:
-        return next((host for host in self._hosts() if host.name == name), None)
+    async def _begin(self, jobs: Sequence[Job], max_parallel: int = 0, *, deploy_missing: bool) -> None:
+        for job in jobs:
+            job.owner = self._caller.name
+        self._on_intake([job.job_id for job in jobs])
+        may_deploy = deploy_missing and self._caller.may("admin")
+        await self._dispatcher.begin(jobs, max_parallel, self._put_there if may_deploy else None)
+
+    async def _put_there(self, host: Host) -> HostError | None:
+        """Deploys to a host for the sake of a job; returns why it could not be done."""
+        try:
+            runs = self._rollout.deploy([host], self._releases.of(self._roster.defaults()))
+        except UsageError as error:
+            return HostError(error.message, host=host.name, reason=Reason.NO_RELEASE, next_step=error.next_step)
+        await self._rollout.watch(runs)
+        return runs[0].result.error(host.name)
+
+    async def _watch_runs(
+        self, runs: Sequence[HostRun], seconds: float, progress: Progress | None, on_change: OnChange | None
+    ) -> HostsResult:
+        with anyio.move_on_after(seconds):
+            async with reporting(progress, lambda: f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"):
+                await self._rollout.watch(runs, on_change)
+        views = [self._board.view(run.host) for run in runs]
+        return await self._with_news(report.rollout_result(runs, views))
 
     async def _again(self, batch_id: str, tasks: Sequence[Assignment], new_id: str) -> list[Job]:
         if tasks:
             raise UsageError("With rerun the tasks are those of that batch; leave tasks out.")
         self.inventory()
-        await self._ledger.counts(batch_id)
+        await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         failed = await self._ledger.unsuccessful(batch_id)
         if not failed:
             raise UsageError(f"Batch {batch_id} has no job that ended without success.")
         return [Job(job.task, job.hosts, job.timeout_seconds, new_id) for job in failed]
 
     async def _job_result(self, job: Job, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
-        if job.state.finished and not job.told:
+        if job.state.finished and not job.told and job.owner == self._caller.name:
             job.told = True
             await self._ledger.note_told([job.job_id])
         return await self._with_news(report.job_result(job, self._outputs, offset=offset, limit=limit))
 
     async def _batch_result(self, batch_id: str) -> BatchResult:
-        states = await self._ledger.counts(batch_id)
+        # First, so that what ends from now on is neither left out here nor taken for told.
+        await self._ledger.note_batch_told(batch_id, self._caller.name)
+        states = await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         shown = await self._ledger.trouble_first(batch_id, report.SHOWN_JOBS)
-        await self._ledger.note_batch_told(batch_id)
         return await self._with_news(report.batch_result(batch_id, states, shown, self._outputs))
 
     async def _with_news(self, result: R) -> R:
         """Adds what has finished while no caller was looking."""
-        result.notices += report.news(await self._ledger.news(self._awaited))
+        result.notices += report.news(await self._ledger.news(self._caller.name, self._awaited))
         return result
 
     async def _wait(self, scope: str, total: int, seconds: float, progress: Progress | None) -> None:
@@ -341,30 +454,15 @@ class Fleet(AsyncContextManagerMixin):
         self._awaited[scope] += 1
         try:
             with anyio.move_on_after(seconds):
-                async with _reporting(progress, lambda: f"{total - left} of {total} jobs done"):
+                async with reporting(progress, lambda: f"{total - left} of {total} jobs done"):
                     while left := await self._ledger.count_unfinished(scope):
                         await self._ledger.change(scope)
         finally:
             self._awaited -= Counter([scope])
 
 
-@asynccontextmanager
-async def _reporting(progress: Progress | None, describe: Callable[[], str]) -> AsyncGenerator[None]:
-    """Reports progress every few seconds for as long as the block takes."""
-    if progress is None:
-        yield
-        return
-    began = time.monotonic()
-
-    async def report_now_and_then() -> None:
-        while True:
-            await anyio.sleep(PROGRESS_SECONDS)
-            await progress(round(time.monotonic() - began, 1), describe())
-
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(report_now_and_then)
-        yield
-        tasks.cancel_scope.cancel()
+def _ignore(_: Sequence[str]) -> None:
+    pass
 
 
 def _scope(job_id: str, batch_id: str) -> str:

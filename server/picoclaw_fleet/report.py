@@ -13,6 +13,7 @@ from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore, Page
 from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
+from picoclaw_fleet.rollout import HostRun, Outcome
 
 CALL_CHARACTERS = 40_000
 """At most so much worker output goes into one reply."""
@@ -104,6 +105,27 @@ def hosts_result(views: Sequence[HostView], twins: Sequence[Sequence[str]]) -> H
     )
 
 
+def rollout_result(runs: Sequence[HostRun], views: Sequence[HostView]) -> HostsResult:
+    """What a deploy or a teardown came to, host by host."""
+    entries = [_rollout_entry(run, view) for run, view in zip(runs, views, strict=True)]
+    outcomes = Counter(run.result.outcome for run in runs)
+    counted = ", ".join(f"{count} {outcome.value.replace('_', ' ')}" for outcome, count in outcomes.items())
+    left = outcomes[Outcome.IN_PROGRESS]
+    notices = [f"{left} go on. Make the same call again to wait for them."] if left else []
+    return HostsResult(summary=f"{counted}." if runs else "All hosts are ready.", notices=notices, hosts=entries)
+
+
+def _rollout_entry(run: HostRun, view: HostView) -> HostEntry:
+    entry, result = _host_entry(view), run.result
+    entry.outcome = result.outcome.value
+    entry.version = result.version or entry.version
+    entry.source, entry.digest = result.source or None, result.digest or None
+    entry.removed, entry.kept = list(result.removed) or None, list(result.kept) or None
+    entry.reason = result.reason.value if result.reason else None
+    entry.message, entry.next_step = result.message or None, result.next_step or None
+    return entry
+
+
 def _entry(job: Job, page: Page) -> dict[str, Any]:
     more = page.next_offset is not None
     return {
@@ -114,7 +136,7 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "reason": job.reason.value if job.reason else None,
         "message": job.message or None,
         "answer": page.answer.strip("\n") or None,
-        "output": page.rest.strip("\n") or None,
+        "output": page.rest.strip("\n") if page.rest.strip() else None,
         "files": list(job.files) or None,
         "exit_code": job.exit_code,
         "signal": job.signal or None,

@@ -126,6 +126,15 @@ class HostEntry(BaseModel):
     running: int | None = Field(default=None, description="Jobs that run there, whoever started them.")
     free_slots: int | None = Field(default=None, description="How many more would be started there at once.")
     round_trip_ms: int | None = None
+    outcome: str | None = Field(
+        default=None,
+        description="Of a deploy: installed, upgraded, unchanged, in_progress or failed. Of a teardown: removed, unchanged "
+        "(there was nothing of ours), in_progress or failed.",
+    )
+    source: str | None = Field(default=None, description="The repository that PicoClaw was installed from.")
+    digest: str | None = Field(default=None, description="SHA-256 of the installed binary.")
+    removed: list[str] | None = Field(default=None, description="What a teardown took away, seen to be gone.")
+    kept: list[str] | None = Field(default=None, description="What was left alone, and why.")
     reason: str | None = Field(default=None, description="Why the host is not usable, from a closed list.")
     message: str | None = Field(default=None, description="The reason in words.")
     next_step: str | None = Field(default=None, description="What to do about it.")

@@ -9,6 +9,7 @@ _KEY = re.compile(
         sk-[A-Za-z0-9_-]{8,}                   # Anthropic, OpenAI, OpenRouter, DeepSeek
       | sk_(?:live|test)_[A-Za-z0-9]{8,}       # Stripe
       | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
+      | pcf_[A-Za-z0-9_-]{16,}                 # our own, for HTTP
       | glpat-[A-Za-z0-9_-]{16,}
       | gsk_[A-Za-z0-9]{16,}                   # Groq
       | xai-[A-Za-z0-9]{16,}

@@ -64,13 +64,17 @@ class Adoption:
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _look(self, tasks: TaskGroup) -> None:
-        for job in await self._ledger.orphans(sent=True):
-            if await self._ledger.take_over(job):
-                tasks.start_soon(self._bring_home, job)
+        for job in await self._ledger.take_over(await self._ledger.orphans(sent=True)):
+            tasks.start_soon(self._bring_home, job)
         for job in await self._ledger.stops_wanted():
             self._stop(job)
-        for job in await self._ledger.orphans(sent=False, before=datetime.now(UTC) - QUEUED_AT_MOST):
-            if await self._ledger.take_over(job):
+        for job in await self._ledger.take_over(await self._ledger.orphans(sent=False, to_stop=True)):
+            self._stop(job)
+        yesterday = datetime.now(UTC) - QUEUED_AT_MOST
+        for job in await self._ledger.take_over(await self._ledger.orphans(sent=False, before=yesterday)):
+            if job.host:
+                self._stop(job)
+            else:
                 job.cancel("It was queued for a day, and nobody asked for it.")
                 self._ledger.record(job)
 
@@ -83,6 +87,9 @@ class Adoption:
             except FleetError as error:
                 job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} The job goes on there."
                 self._ledger.record(job)
+            except Exception:
+                # A fault of ours with one job must not take all others down with it.
+                logger.exception("job %s can't be brought home", job.job_id)
             await anyio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         if not job.sent and not job.state.finished:
@@ -95,8 +102,9 @@ class Adoption:
         view = await self._board.look(host, max_age=FRESH_SECONDS)
         if view.facts is None or view.trouble is not None:
             raise view.trouble or HostError("it has not answered.", host=host.name, reason=Reason.UNREACHABLE)
-        view.ours += 1
+        view.jobs.add(job.job_id)
         try:
             await self._watch.resume(job, view)
         finally:
-            view.ours -= 1
+            view.jobs.discard(job.job_id)
+            self._board.note_change()

@@ -7,9 +7,10 @@ only while it has not been sent.
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,7 +26,13 @@ CANDIDATES = 32
 """How many hosts are probed for jobs that are fewer than that."""
 
 _LEAST_CHOOSING_SECONDS = 0.05
+_LOST_FOR_GOOD = 3
+"""After so many failures in a row a host that has served this batch is not waited for any more."""
 _SHOWN_OBSTACLES = 5
+
+
+Install = Callable[[Host], Awaitable[HostError | None]]
+"""Puts PicoClaw on a host; returns why it could not, None when it is there and ready."""
 
 
 class BatchRun:
@@ -38,6 +45,7 @@ class BatchRun:
         watch: Carries out one job on one host.
         ledger: Where the end of jobs that found no host is recorded.
         max_parallel: How many of these jobs may run at once; 0 for no limit but the slots.
+        install: Puts PicoClaw on a host where it is missing, and returns why it could not; None: it isn't put anywhere.
     """
 
     def __init__(
@@ -49,6 +57,7 @@ class BatchRun:
         watch: JobWatch,
         ledger: Ledger,
         max_parallel: int = 0,
+        install: Install | None = None,
     ) -> None:
         self._board = board
         self._watch = watch
@@ -56,18 +65,18 @@ class BatchRun:
         self._most = max_parallel or len(jobs)
         self._under_way: set[Job] = set()
         self._choose_until: float | None = None
-        self._changed = anyio.Event()
         self._rank = {host.name: rank for rank, host in enumerate(hosts)}
+        self._install = install
         self._usable: dict[str, HostView] = {}
+        self._bare: dict[str, HostView] = {}
+        self._resting: dict[str, HostView] = {}
+        self._served: set[str] = set()
         self._dropped: dict[str, HostError] = {}
         self._choices: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._queues: dict[tuple[str, ...], deque[Job]] = {}
-        for job in jobs:
-            self._queues.setdefault(self._choice(job), deque()).append(job)
         self._queues_of: dict[str, list[deque[Job]]] = {host.name: [] for host in hosts}
-        for names, queue in self._queues.items():
-            for name in names:
-                self._queues_of[name].append(queue)
+        for job in jobs:
+            self._queue_of(self._choice(job)).append(job)
         self._scouting: set[str] = set()
         # Those that failed to connect lately come last: they are tried when the others do not do.
         views = [board.view(host) for host in hosts]
@@ -77,14 +86,15 @@ class BatchRun:
         """Returns when each job has ended."""
         self._began = time.monotonic()
         async with anyio.create_task_group() as tasks:
-            self._scout_some(tasks)
             while self._waiting or self._under_way:
+                self._wake_the_rested()
+                self._scout_some(tasks)
+                self._equip_some(tasks)
                 self._assign(tasks)
                 self._fail_the_stranded()
                 if self._waiting or self._under_way:
-                    await self._changed.wait()
-                self._changed = anyio.Event()
-                self._scout_some(tasks)
+                    with anyio.move_on_after(self._pause()):
+                        await self._board.changed.wait()
             tasks.cancel_scope.cancel()
 
     def withdraw(self, job: Job) -> bool:
@@ -92,7 +102,7 @@ class BatchRun:
         for queue in self._queues.values():
             if job in queue:
                 queue.remove(job)
-                self._note_change()
+                self._board.note_change()
                 return True
         return False
 
@@ -118,7 +128,7 @@ class BatchRun:
             if view.left_alone or len(self._scouting) + len(self._usable) >= wanted:
                 break
             self._send_scout(name, tasks)
-        for names in self._queues_without(self._usable, self._scouting):
+        for names in self._queues_without(self._usable, self._scouting, self._bare):
             untried = next((name for name in names if name in self._unscouted), None)
             if untried is not None:
                 self._send_scout(untried, tasks)
@@ -133,24 +143,72 @@ class BatchRun:
             view = await self._board.look(view.host, max_age=FRESH_SECONDS)
         self._scouting.discard(name)
         obstacle = view.obstacle()
-        if obstacle is not None:
-            self._drop(name, obstacle)
-            return
-        self._usable[name] = view
-        self._note_change()
+        if obstacle is None:
+            self._usable[name] = view
+        elif obstacle.reason is Reason.NOT_INSTALLED and self._install is not None:
+            self._bare[name] = view
+        else:
+            self._drop(view, obstacle)
+        self._board.note_change()
 
-    def _drop(self, name: str, obstacle: HostError) -> None:
+    def _equip_some(self, tasks: TaskGroup) -> None:
+        """Has PicoClaw put on hosts that miss it, where the others are too few for what waits."""
+        if not self._bare or self._scouting:
+            return
+        missing = self._waiting - sum(max(view.slots - len(view.jobs), 0) for view in self._usable.values())
+        for name, view in list(self._bare.items()):
+            if missing <= 0 and all(self._has_live_host(queue) for queue in self._queues_of[name] if queue):
+                continue
+            del self._bare[name]
+            self._scouting.add(name)
+            missing -= view.slots
+            tasks.start_soon(self._equip, view)
+
+    async def _equip(self, view: HostView) -> None:
+        assert self._install is not None
+        obstacle = await self._install(view.host)
+        self._scouting.discard(view.host.name)
+        view = self._board.view(view.host)
+        obstacle = obstacle or view.obstacle()
+        if obstacle is not None:
+            self._drop(view, obstacle)
+            return
+        self._usable[view.host.name] = view
+        self._board.note_change()
+
+    def _has_live_host(self, queue: deque[Job]) -> bool:
+        names = self._choice(queue[0])
+        return any(name in self._usable or name in self._scouting for name in names)
+
+    def _drop(self, view: HostView, obstacle: HostError) -> None:
+        name = view.host.name
         self._usable.pop(name, None)
         self._dropped[name] = obstacle
-        self._note_change()
+        if view.left_alone:
+            self._resting[name] = view
+        self._board.note_change()
 
-    def _note_change(self) -> None:
-        self._changed.set()
+    def _wake_the_rested(self) -> None:
+        """Hosts come and go: one that could not be reached gets another chance after its pause."""
+        for name, view in list(self._resting.items()):
+            if not view.left_alone:
+                del self._resting[name]
+                self._unscouted[name] = view
+
+    def _pause(self) -> float:
+        """For how long, in seconds, nothing can change unless somebody says so."""
+        if not self._waiting:
+            return math.inf
+        moments = [view.full_until for view in self._usable.values()]
+        moments += [view.left_alone_until for view in self._resting.values()]
+        moments += [self._choose_until] if self._choose_until is not None else []
+        now = time.monotonic()
+        return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def _assign(self, tasks: TaskGroup) -> None:
         """Gives each free slot a job, the least burdened host first."""
         free = [view for view in self._usable.values() if view.free > 0]
-        if self._still_choosing(sum(view.free for view in free), tasks):
+        if self._still_choosing(sum(view.free for view in free)):
             return
         heap = [(view.burden, self._rank[view.host.name], view) for view in free]
         heapq.heapify(heap)
@@ -160,12 +218,12 @@ class BatchRun:
             if job is None:
                 continue
             self._under_way.add(job)
-            view.ours += 1
-            tasks.start_soon(self._carry_out, job, view, tasks)
+            view.jobs.add(job.job_id)
+            tasks.start_soon(self._carry_out, job, view)
             if view.free > 0:
                 heapq.heappush(heap, (view.burden, rank, view))
 
-    def _still_choosing(self, free: int, tasks: TaskGroup) -> bool:
+    def _still_choosing(self, free: int) -> bool:
         """Whether slower hosts get a little longer to show that they are the better choice.
 
         Only where there is a choice, and for as long again as the first one took.
@@ -174,9 +232,7 @@ class BatchRun:
             return False
         if self._choose_until is None:
             now = time.monotonic()
-            pause = max(now - self._began, _LEAST_CHOOSING_SECONDS)
-            self._choose_until = now + pause
-            tasks.start_soon(self._change_after, pause)
+            self._choose_until = now + max(now - self._began, _LEAST_CHOOSING_SECONDS)
         return time.monotonic() < self._choose_until
 
     def _next_for(self, name: str) -> Job | None:
@@ -185,28 +241,33 @@ class BatchRun:
                 return queue.popleft()
         return None
 
-    async def _carry_out(self, job: Job, view: HostView, tasks: TaskGroup) -> None:
+    async def _carry_out(self, job: Job, view: HostView) -> None:
         try:
             await self._watch.carry_out(job, view)
+            self._served.add(view.host.name)
         except LedgerError as error:
             job.fail(Reason.DISK_FULL, error.message, error.next_step)
             self._ledger.record(job)
         except HostError as obstacle:
-            self._queues[self._choice(job)].appendleft(job)
+            self._queue_of(self._choice(job)).appendleft(job)
             if obstacle.reason is Reason.NO_SLOT:
-                tasks.start_soon(self._change_after, view.note_full())
+                view.note_full()
             else:
-                if obstacle.reason in CONTACT_REASONS:
+                if obstacle.reason in CONTACT_REASONS and not view.left_alone:
                     view.note_failure(obstacle)
-                self._drop(view.host.name, obstacle)
+                self._drop(view, obstacle)
         finally:
             self._under_way.discard(job)
-            view.ours -= 1
-            self._note_change()
+            view.jobs.discard(job.job_id)
+            self._board.note_change()
 
-    async def _change_after(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
-        self._note_change()
+    def _queue_of(self, names: tuple[str, ...]) -> deque[Job]:
+        """The queue of the jobs that may go to these hosts."""
+        if names not in self._queues:
+            queue = self._queues[names] = deque()
+            for name in names:
+                self._queues_of[name].append(queue)
+        return self._queues[names]
 
     def _queues_without(self, *places: Container[str]) -> list[tuple[str, ...]]:
         """The groups of hosts that jobs wait for, and of which none is in any of these places."""
@@ -217,7 +278,8 @@ class BatchRun:
         ]
 
     def _fail_the_stranded(self) -> None:
-        for names in self._queues_without(self._usable, self._scouting, self._unscouted):
+        missed = {name for name in self._served & self._resting.keys() if self._resting[name].failures < _LOST_FOR_GOOD}
+        for names in self._queues_without(self._usable, self._scouting, self._unscouted, missed):
             obstacles = [self._dropped[name] for name in names]
             message = " ".join(obstacle.message for obstacle in obstacles[:_SHOWN_OBSTACLES])
             if len(obstacles) > 1:

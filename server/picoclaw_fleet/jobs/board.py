@@ -47,20 +47,21 @@ class HostView:
         host: As the config has it.
         facts: What the last successful probe saw; None before the first.
         trouble: Why the last contact failed; None when it did not.
-        ours: How many jobs of this process are there, or on their way.
+        jobs: The ids of this process's jobs that are there, or on their way; kept when the config changes the host.
         left_alone_until: Until when nobody tries to reach it without being asked to, by `time.monotonic()`.
         full_until: Until when it is taken for full, likewise: it has just refused a job for want of a slot.
         probing: Held while it is being probed.
+        failures: How often contact failed in a row.
     """
 
     host: Host
     facts: Facts | None = None
     trouble: HostError | None = None
-    ours: int = 0
+    jobs: set[str] = field(default_factory=set[str])
     left_alone_until: float = 0.0
     full_until: float = 0.0
     probing: anyio.Lock = field(default_factory=anyio.Lock)
-    _failures: int = 0
+    failures: int = 0
     _refusals: int = 0
 
     @property
@@ -70,6 +71,11 @@ class HostView:
             return self.host.slots
         total = self.facts.memory_total_mb if self.facts else None
         return SLOTS_BELOW_256_MB if total is not None and total < _SMALL_MB else DEFAULT_SLOTS
+
+    @property
+    def ours(self) -> int:
+        """How many jobs of this process are there, or on their way."""
+        return len(self.jobs)
 
     @property
     def free(self) -> int:
@@ -107,7 +113,7 @@ class HostView:
                 "PicoClaw is not installed there.",
                 host=self.host.name,
                 reason=Reason.NOT_INSTALLED,
-                next_step="Put it there (`~/.local/bin/picoclaw`), or name another host.",
+                next_step="Put it there with deploy.",
             )
         name = f"PicoClaw {self.facts.version}".rstrip()
         said = " ".join(clean(self.facts.detail.encode()).split())
@@ -115,27 +121,26 @@ class HostView:
             f"{name} is there, but not ready." + (f" It says: {said}" if said else ""),
             host=self.host.name,
             reason=Reason.NOT_READY,
-            next_step="Check its configuration in ~/.picoclaw with: picoclaw agent -m '/show model'.",
+            next_step="Deploy to it, or mend its configuration there: picoclaw agent -m '/show model' has to work.",
         )
 
     def note_contact(self, facts: Facts) -> None:
         """Takes in what a probe saw."""
         self.facts, self.trouble = facts, None
-        self._failures, self.left_alone_until = 0, 0.0
+        self.failures, self.left_alone_until = 0, 0.0
 
     def note_failure(self, trouble: HostError) -> None:
         """Leaves the host alone for a growing time."""
         self.trouble = trouble
-        pause = min(_FIRST_PAUSE_SECONDS * 2**self._failures, _LONGEST_PAUSE_SECONDS)
-        self._failures += 1
+        pause = min(_FIRST_PAUSE_SECONDS * 2**self.failures, _LONGEST_PAUSE_SECONDS)
+        self.failures += 1
         self.left_alone_until = time.monotonic() + pause
 
-    def note_full(self) -> float:
-        """Takes the host for full for a growing time, in seconds, which is returned."""
+    def note_full(self) -> None:
+        """Takes the host for full for a growing time."""
         pause = min(_FIRST_FULL_SECONDS * 2**self._refusals, _LONGEST_FULL_SECONDS)
         self._refusals += 1
         self.full_until = time.monotonic() + pause
-        return pause
 
     def note_accepted(self) -> None:
         """The host took a job."""
@@ -147,11 +152,20 @@ class Board:
 
     Args:
         pool: The connections.
+
+    Attributes:
+        changed: Set, and replaced, when a job has left a host, or else there may be room where there was none.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._views: dict[str, HostView] = {}
+        self.changed = anyio.Event()
+
+    def note_change(self) -> None:
+        """Wakes all who wait for room on hosts, whichever batch has made it."""
+        self.changed.set()
+        self.changed = anyio.Event()
 
     def view(self, host: Host) -> HostView:
         """What is known of a host; nothing, when the config has changed what its name stands for."""
@@ -159,23 +173,33 @@ class Board:
         if view is None:
             view = self._views[host.name] = HostView(host)
         elif view.host != host:
-            view = self._views[host.name] = HostView(host, ours=view.ours)
+            view = self._views[host.name] = HostView(host, jobs=view.jobs)
         return view
 
-    async def look(self, host: Host, *, max_age: float = 0.0) -> HostView:
+    async def look(self, host: Host, *, max_age: float = 0.0, anew: bool = False) -> HostView:
         """Probes a host, unless what is known is younger than max_age; two who ask at once share one probe.
 
         Never raises: the view tells the trouble.
+
+        Args:
+            host: Whom to look at.
+            max_age: How old what is known may be, in seconds.
+            anew: Nothing that is known counts: the host has just been changed.
         """
         view = self.view(host)
         asked_at = time.monotonic()
         async with view.probing:
-            if view.facts is not None and view.trouble is None and view.facts.taken_at > asked_at - max_age:
+            is_young = view.facts is not None and view.facts.taken_at > asked_at - max_age
+            if is_young and view.trouble is None and not anew:
                 return view
             try:
-                view.note_contact(await probe(self._pool, host, view.facts))
+                view.note_contact(await probe(self._pool, host, None if anew else view.facts))
             except HostError as error:
                 view.note_failure(error)
+            except (LookupError, ValueError) as error:
+                # Whatever a host says, it must not stop the others.
+                nonsense = f"its answer to the probe makes no sense ({type(error).__name__})."
+                view.note_failure(HostError(nonsense, host=host.name, reason=Reason.PROTOCOL_ERROR))
         return view
 
     def twins(self, hosts: Iterable[Host]) -> list[list[str]]:

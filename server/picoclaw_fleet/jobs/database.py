@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
+
+from anyio import to_thread
 
 from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.jobs.schema import migrate
@@ -32,10 +33,12 @@ class Database:
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Does some work in one transaction.
 
+        Who is cancelled meanwhile learns it afterwards: nothing is written without the caller's knowing.
+
         Raises:
             LedgerError: The file can't be opened, read or written, or is damaged. It is left as it is.
         """
-        return await asyncio.to_thread(self._run, work)
+        return await to_thread.run_sync(self._run, work)
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query; errors as in `run`."""
@@ -44,6 +47,15 @@ class Database:
     async def change(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Executes a statement, and returns how many rows it changed; errors as in `run`."""
         return await self.run(lambda connection: connection.execute(statement, values).rowcount)
+
+    async def change_many(self, statement: str, rows: Iterable[Any]) -> None:
+        """Executes a statement for each row of values, all or none; errors as in `run`."""
+
+        # The cursor must not leave the thread: SQLite takes its late end for a misuse of the connection.
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(statement, rows)
+
+        await self.run(change)
 
     def close(self) -> None:
         """Closes the file. Blocks."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
+import anyio
 from anyio.abc import TaskGroup
 
 from picoclaw_fleet.errors import HostError, Reason, State
 from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.jobs.batch_run import BatchRun
+from picoclaw_fleet.jobs.batch_run import BatchRun, Install
 from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
@@ -41,30 +42,37 @@ class Dispatcher:
         """Takes the task group in which everything runs."""
         self._tasks = tasks
 
-    async def begin(self, jobs: Sequence[Job], max_parallel: int = 0) -> None:
+    async def begin(self, jobs: Sequence[Job], max_parallel: int = 0, install: Install | None = None) -> None:
         """Takes in new jobs, all or none, and sets them going.
+
+        Args:
+            jobs: The jobs.
+            max_parallel: How many of them may run at once; 0 leaves that to the hosts' slots.
+            install: Puts PicoClaw on hosts that miss it; None: such hosts are left out.
 
         Raises:
             LedgerError: None was taken in.
         """
         await self._ledger.add(jobs)
-        self._run(jobs, max_parallel)
+        self._run(jobs, max_parallel, install)
 
     async def set_going(self, scope: str) -> None:
         """Sets going what was queued when its process died, of the job or batch with that id."""
         orphans = [job for job in await self._ledger.orphans(sent=False, scope=scope) if not job.stop_wanted]
-        taken = [job for job in orphans if await self._ledger.take_over(job)]
+        taken = await self._ledger.take_over(orphans)
         if taken:
             self._run(taken)
 
     async def stop_all(self, scope: str) -> list[Job]:
         """Stops what is unfinished of the job or batch with that id, and returns it."""
-        jobs = await self._ledger.unfinished(scope)
-        await self._ledger.want_stop(jobs)
-        for orphan in await self._ledger.orphans(sent=False, scope=scope):
-            await self._ledger.take_over(orphan)
-        for job in await self._ledger.unfinished(scope):
-            self.stop(job)
+        jobs: list[Job] = []
+        # A caller who goes away in between must not leave jobs with us that nobody stops.
+        with anyio.CancelScope(shield=True):
+            jobs = await self._ledger.unfinished(scope)
+            await self._ledger.want_stop(jobs)
+            await self._ledger.take_over(await self._ledger.orphans(sent=False, scope=scope))
+            for job in await self._ledger.unfinished(scope):
+                self.stop(job)
         return jobs
 
     def stop(self, job: Job) -> None:
@@ -73,14 +81,25 @@ class Dispatcher:
         if job.sent:
             self._tasks.start_soon(self._tell_host, job)
         elif self._ledger.holds(job) and (self._is_withdrawn(job) or not self._is_under_way(job)):
-            job.cancel("It was cancelled before it was sent.")
-            self._ledger.record(job)
+            if job.host:
+                # Whoever takes it over asks that host, where the id is made unusable.
+                job.sent = True
+                self._ledger.release(job)
+            else:
+                job.cancel("It was cancelled before it was sent.")
+                self._ledger.record(job)
 
-    def _run(self, jobs: Sequence[Job], max_parallel: int = 0) -> None:
+    def _run(self, jobs: Sequence[Job], max_parallel: int = 0, install: Install | None = None) -> None:
         named = {name for job in jobs for name in job.choice}
         hosts = [host for host in self._hosts() if host.name in named]
         run = BatchRun(
-            jobs, hosts, board=self._board, watch=self._watch, ledger=self._ledger, max_parallel=max_parallel
+            jobs,
+            hosts,
+            board=self._board,
+            watch=self._watch,
+            ledger=self._ledger,
+            max_parallel=max_parallel,
+            install=install,
         )
         self._runs.add(run)
         self._tasks.start_soon(self._see_through, run, jobs)
@@ -92,7 +111,9 @@ class Dispatcher:
         except Exception:
             logger.exception("A batch broke off")
             for job in jobs:
-                if job.state is State.QUEUED:
+                if job.sent and not job.state.finished:
+                    self._ledger.release(job)
+                elif job.state is State.QUEUED:
                     job.fail(Reason.SKIPPED, "An internal error; see the server's log.")
                     self._ledger.record(job)
         finally:

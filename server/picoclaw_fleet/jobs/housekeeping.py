@@ -87,8 +87,9 @@ class Housekeeping:
         for start in range(0, len(job_ids), _AT_ONCE):
             some = job_ids[start : start + _AT_ONCE]
             try:
+                await asyncio.to_thread(self._outputs.make_durable, some)
                 await contract.forget(self._pool, host, view.facts.name, some)
-            except HostError as error:
+                await self._ledger.note_cleared(some)
+            except (HostError, LedgerError, OSError) as error:
                 logger.info("%s", error)
                 return
-            await self._ledger.note_cleared(some)

@@ -53,6 +53,7 @@ class Ledger:
         self._open: Counter[str] = Counter()
         self._dirty: dict[str, Job] = {}
         self._commits: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._changed = anyio.Event()
 
     async def open(self) -> None:
@@ -73,6 +74,8 @@ class Ledger:
             await self.committed()
         except LedgerError as error:
             logger.error("%s", error)
+        if self._retry is not None:
+            self._retry.cancel()
         await asyncio.to_thread(self._database.close)
         await asyncio.to_thread(self._holder.end)
 
@@ -113,19 +116,23 @@ class Ledger:
         if self._commits is not None:
             await asyncio.shield(self._commits)
 
-    async def take_over(self, job: Job) -> bool:
-        """Holds a job whose holder is gone; only one process gets it.
+    async def take_over(self, jobs: Sequence[Job]) -> list[Job]:
+        """Holds jobs whose holder is gone; only one process gets each of them.
 
         Returns:
-            Whether it is ours now.
+            Those that are ours now.
         """
         name = self._holder.name
         statement = "UPDATE jobs SET holder = ? WHERE job_id = ? AND holder = ? AND finished_at IS NULL"
-        taken = await self._database.change(statement, (name, job.job_id, job.holder))
-        if taken:
+
+        def take(connection: sqlite3.Connection) -> list[Job]:
+            return [job for job in jobs if connection.execute(statement, (name, job.job_id, job.holder)).rowcount]
+
+        taken = await self._database.run(take) if jobs else []
+        for job in taken:
             job.holder = name
             self._hold(job)
-        return bool(taken)
+        return taken
 
     def release(self, job: Job) -> None:
         """Leaves a job to whoever asks for it next."""
@@ -140,28 +147,38 @@ class Ledger:
 
     # --- looking up
 
-    async def job(self, job_id: str) -> Job:
+    async def job(self, job_id: str, owner: str = "") -> Job:
         """The job of that id, as last heard.
+
+        Args:
+            job_id: Its id.
+            owner: Whose it has to be; another's is as good as none. Empty: anyone's.
 
         Raises:
             UsageError: There is none.
             LedgerError: The ledger can't be read.
         """
         found = [self._held[job_id]] if job_id in self._held else await self._select("WHERE job_id = ?", job_id)
-        if not found:
+        if not found or (owner and found[0].owner != owner):
             raise _unknown("job", job_id)
         return found[0]
 
-    async def counts(self, batch_id: str) -> Counter[State]:
+    async def counts(self, batch_id: str, owner: str = "") -> Counter[State]:
         """How many jobs of a batch are in each state.
+
+        Args:
+            batch_id: The batch.
+            owner: Whose it has to be; another's is as good as none. Empty: anyone's.
 
         Raises:
             UsageError: There is no such batch.
             LedgerError: The ledger can't be read.
         """
         await self.committed()
-        query = "SELECT state, count(*) FROM jobs WHERE batch_id = ? AND batch_id != '' GROUP BY state"
-        rows = await self._database.rows(query, (batch_id,))
+        query = (
+            "SELECT state, count(*) FROM jobs WHERE batch_id = ? AND batch_id != '' AND ? IN ('', owner) GROUP BY state"
+        )
+        rows = await self._database.rows(query, (batch_id, owner))
         if not rows:
             raise _unknown("batch", batch_id)
         return Counter({State(state): count for state, count in rows})
@@ -207,15 +224,20 @@ class Ledger:
 
     # --- what processes leave to each other
 
-    async def orphans(self, *, sent: bool, scope: str = "", before: datetime | None = None) -> list[Job]:
+    async def orphans(
+        self, *, sent: bool, scope: str = "", before: datetime | None = None, to_stop: bool = False
+    ) -> list[Job]:
         """Unfinished jobs whose holder is dead.
 
         Args:
             sent: Those that may be on a host, or those that are not.
             scope: Only of that job or batch.
             before: Only those taken in before.
+            to_stop: Only those that are to be stopped.
         """
         clause, values = "WHERE finished_at IS NULL AND sent = ?", [sent]
+        if to_stop:
+            clause += " AND stop_wanted = 1"
         if scope:
             clause, values = f"{clause} AND {_IN_SCOPE}", [*values, scope, scope]
         if before is not None:
@@ -227,7 +249,7 @@ class Ledger:
         """Leaves word, for whoever holds them, that jobs are to be stopped."""
         values = [(job.job_id,) for job in jobs]
         statement = "UPDATE jobs SET stop_wanted = 1 WHERE job_id = ?"
-        await self._database.run(lambda connection: connection.executemany(statement, values))
+        await self._database.change_many(statement, values)
 
     async def stops_wanted(self) -> list[Job]:
         """Jobs held here that another process wants stopped."""
@@ -238,44 +260,47 @@ class Ledger:
 
     # --- what callers have seen
 
-    async def news(self, awaited: Iterable[str] = ()) -> list[Job]:
-        """Finished jobs that no caller has seen the end of: ours, and those of processes that are dead.
+    async def news(self, owner: str, awaited: Iterable[str] = ()) -> list[Job]:
+        """Finished jobs whose owner has not seen their end: ours, and those of processes that are dead.
 
         Each is returned once.
 
         Args:
+            owner: Whose.
             awaited: Scopes that another call is about to return.
         """
         await self.committed()
         rows = await self._database.rows("SELECT DISTINCT origin FROM jobs WHERE told = 0 AND finished_at IS NOT NULL")
         origins = [origin for (origin,) in rows]
-        dead = await asyncio.to_thread(lambda: {name for name in origins if not self._holder.alive(name)})
+        dead = await self._dead(origins)
         ours = [origin for origin in origins if origin in dead or origin == self._holder.name]
         if not ours:
             return []
         marks = ", ".join("?" * len(ours))
-        clause = f"told = 0 AND finished_at IS NOT NULL AND origin IN ({marks})"
+        clause = f"told = 0 AND finished_at IS NOT NULL AND owner = ? AND origin IN ({marks})"
         others = set(awaited)
         untold = [
             job
-            for job in await self._select(f"WHERE {clause} ORDER BY number", *ours)
+            for job in await self._select(f"WHERE {clause} ORDER BY number", owner, *ours)
             if job.job_id not in others and job.batch_id not in others
         ]
-        await self.note_told([job.job_id for job in untold])
-        return untold
+        statement = "UPDATE jobs SET told = 1 WHERE job_id = ? AND told = 0"
+
+        def tell(connection: sqlite3.Connection) -> list[Job]:
+            # Another process may be telling the same at this moment.
+            return [job for job in untold if connection.execute(statement, (job.job_id,)).rowcount]
+
+        return await self._database.run(tell) if untold else []
 
     async def note_told(self, job_ids: Sequence[str]) -> None:
         """Notes that a caller has seen the end of jobs."""
         values = [(job_id,) for job_id in job_ids]
-        await self._database.run(
-            lambda connection: connection.executemany("UPDATE jobs SET told = 1 WHERE job_id = ?", values)
-        )
+        await self._database.change_many("UPDATE jobs SET told = 1 WHERE job_id = ?", values)
 
-    async def note_batch_told(self, batch_id: str) -> None:
-        """Notes that a caller has seen what has ended of a batch."""
-        await self._database.change(
-            "UPDATE jobs SET told = 1 WHERE batch_id = ? AND told = 0 AND finished_at IS NOT NULL", (batch_id,)
-        )
+    async def note_batch_told(self, batch_id: str, owner: str) -> None:
+        """Notes that the owner of a batch has seen what has ended of it."""
+        statement = "UPDATE jobs SET told = 1 WHERE batch_id = ? AND owner = ? AND told = 0 AND finished_at IS NOT NULL"
+        await self._database.change(statement, (batch_id, owner))
 
     # --- what can go
 
@@ -291,9 +316,7 @@ class Ledger:
     async def note_cleared(self, job_ids: Sequence[str]) -> None:
         """Notes that the host has no more files of jobs."""
         values = [(job_id,) for job_id in job_ids]
-        await self._database.run(
-            lambda connection: connection.executemany("UPDATE jobs SET on_host = 0 WHERE job_id = ?", values)
-        )
+        await self._database.change_many("UPDATE jobs SET on_host = 0 WHERE job_id = ?", values)
 
     async def finished_sizes(self) -> list[tuple[str, datetime, int]]:
         """Id, end and output size in bytes of all finished jobs, the oldest first."""
@@ -342,18 +365,23 @@ class Ledger:
 
     async def _dead_holders(self) -> set[str]:
         rows = await self._database.rows("SELECT DISTINCT holder FROM jobs WHERE finished_at IS NULL")
-        names = [name for (name,) in rows]
-        return await asyncio.to_thread(lambda: {name for name in names if not self._holder.alive(name)})
+        return await self._dead([name for (name,) in rows])
+
+    async def _dead(self, names: Sequence[str]) -> set[str]:
+        try:
+            return await asyncio.to_thread(lambda: {name for name in names if not self._holder.alive(name)})
+        except OSError as error:
+            raise LedgerError(f"Which processes are alive can't be told: {error}.") from error
 
     async def _commit_all(self) -> None:
         while self._dirty:
             jobs, self._dirty = self._dirty, {}
-            rows = [change_of(job) for job in jobs.values()]
+            rows = [change_of(job, self._holder.name) for job in jobs.values()]
             try:
-                await self._database.run(lambda connection, rows=rows: connection.executemany(UPDATE, rows))
+                await self._database.change_many(UPDATE, rows)
             except LedgerError:
                 self._dirty = {**jobs, **self._dirty}
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
+                self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
                 raise
 
     def _commit_soon(self) -> None:

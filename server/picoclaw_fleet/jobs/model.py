@@ -25,7 +25,9 @@ class Job:
         timeout_seconds: How long PicoClaw may take.
         batch_id: The batch it belongs to; empty for a single job.
         job_id: Also its name on the host.
-        host: Where it was sent, or is about to be; empty while it is queued.
+        host: Where it was sent, or is about to be; empty while it is queued. A queued job that has one may have come
+            there after all, so it goes nowhere else, and is not over before that host has said so.
+        address: Where that host was to be found when it was sent there: user, address, port and jump hosts.
         sent: True from before its first byte goes out; from then on it is that host's.
         state: Where it stands.
         reason: Why, where that needs saying.
@@ -54,6 +56,7 @@ class Job:
     batch_id: str = ""
     job_id: str = field(default_factory=new_job_id)
     host: str = ""
+    address: str = ""
     sent: bool = False
     state: State = State.QUEUED
     reason: Reason | None = None

@@ -6,6 +6,7 @@ the session's tail). A page's offset counts bytes over both, the answer first.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable
@@ -87,6 +88,17 @@ class OutputStore:
     def has_answer(self, job_id: str) -> bool:
         """Whether there is anything to show as an answer."""
         return _size(self._folder / job_id / "answer") > 0
+
+    def make_durable(self, job_ids: Iterable[str]) -> None:
+        """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.
+
+        Raises:
+            OSError: Some could not be written.
+        """
+        for job_id in job_ids:
+            for file in (self._folder / job_id).glob("*"):
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
 
     def remove(self, job_ids: Iterable[str]) -> None:
         """Removes the outputs of jobs."""

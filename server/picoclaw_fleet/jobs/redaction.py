@@ -9,10 +9,15 @@ PLACEHOLDER = b"[secret]"
 
 _KEY_SHAPES = (
     rb"sk-[A-Za-z0-9_-]{16,200}",  # OpenAI, Anthropic, OpenRouter
+    rb"sk_(?:live|test)_[A-Za-z0-9]{8,200}",  # Stripe
     rb"gh[pousr]_[A-Za-z0-9]{30,200}",  # GitHub
     rb"github_pat_[A-Za-z0-9_]{30,200}",
-    rb"xox[abprs]-[A-Za-z0-9-]{10,200}",  # Slack
-    rb"AKIA[0-9A-Z]{16}",  # AWS
+    rb"glpat-[A-Za-z0-9_-]{16,200}",  # GitLab
+    rb"gsk_[A-Za-z0-9]{16,200}",  # Groq
+    rb"xai-[A-Za-z0-9]{16,200}",  # xAI
+    rb"hf_[A-Za-z0-9]{16,200}",  # Hugging Face
+    rb"xox[abeprs]-[A-Za-z0-9-]{10,200}",  # Slack
+    rb"A[KS]IA[0-9A-Z]{16}",  # AWS
     rb"AIza[0-9A-Za-z_-]{35}",  # Google
 )
 _LONGEST_SHAPE = 220
@@ -27,31 +32,41 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = sorted((value.encode() for value in secrets), key=len, reverse=True)
-        self._pattern = re.compile(b"|".join([*map(re.escape, known), *_KEY_SHAPES]))
+        # A key stands at the beginning of a word: `risk-management-framework` holds none.
+        shapes = rb"(?<![A-Za-z0-9])(?:%b)" % b"|".join(_KEY_SHAPES)
+        self._pattern = re.compile(b"|".join([*map(re.escape, known), shapes]))
         self._reach = max([_LONGEST_SHAPE, *map(len, known)])
+        self._before = b""
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
         """Takes a piece, and returns what is certain by now."""
-        text = self._held + data
-        safe = max(len(text) - self._reach, 0)
+        # The last byte that was given away tells whether what follows is the beginning of a word.
+        text = self._before + self._held + data
+        position = len(self._before)
+        # One that begins behind this might go on in the next piece.
+        safe = max(len(text) - self._reach, position)
         clean: list[bytes] = []
-        position = 0
-        for match in self._pattern.finditer(text):
-            # One that reaches into the last bytes might go on in the next piece.
-            if match.end() > safe:
-                safe = min(safe, match.start())
+        for match in self._pattern.finditer(text, position):
+            if match.start() >= safe:
                 break
             clean += (text[position : match.start()], PLACEHOLDER)
             position = match.end()
-        self._held = text[max(safe, position) :]
-        clean.append(text[position : max(safe, position)])
+        if position < safe:
+            clean.append(text[position:safe])
+            position = safe
+        self._before, self._held = text[max(position - 1, 0) : position], text[position:]
         return b"".join(clean)
 
     def flush(self) -> bytes:
         """Returns the rest when there is no next piece."""
-        text, self._held = self._held, b""
-        return self._pattern.sub(PLACEHOLDER, text)
+        text, start = self._before + self._held, len(self._before)
+        self._before = self._held = b""
+        clean: list[bytes] = []
+        for match in self._pattern.finditer(text, start):
+            clean += (text[start : match.start()], PLACEHOLDER)
+            start = match.end()
+        return b"".join([*clean, text[start:]])
 
     def redact(self, text: str) -> str:
         """Replaces secrets in a whole text."""

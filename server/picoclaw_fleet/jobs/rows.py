@@ -20,6 +20,7 @@ _GIVEN = ("job_id", "batch_id", "owner", "origin", "task", "timeout_seconds", "c
 _CHANGING = (
     "holder",
     "host",
+    "address",
     "sent",
     "state",
     "reason",
@@ -49,19 +50,24 @@ INSERT = f"INSERT INTO jobs ({', '.join(_STORED)}) VALUES ({', '.join(f':{column
 _ONLY_RAISED = frozenset({"stop_wanted", "told"})
 _SETTINGS = (f"max({name}, :{name})" if name in _ONLY_RAISED else f":{name}" for name in _CHANGING)
 _ASSIGNMENTS = ", ".join(f"{name} = {value}" for name, value in zip(_CHANGING, _SETTINGS, strict=True))
-UPDATE = f"UPDATE jobs SET {_ASSIGNMENTS} WHERE job_id = :job_id"  # noqa: S608
+# Whoever has lost a job to another process, without knowing it yet, does not write over what that one has found out.
+UPDATE = f"UPDATE jobs SET {_ASSIGNMENTS} WHERE job_id = :job_id AND holder = :writer"  # noqa: S608
 INSERT_CHOICE = "INSERT OR IGNORE INTO choices (digest, hosts) VALUES (?, ?)"
 
 
 def row_of(job: Job) -> dict[str, Any]:
     """The job as values for INSERT."""
     given = {column: _stored(column, getattr(job, column)) for column in _GIVEN}
-    return {**given, "choice": _digest(job.hosts), **change_of(job)}
+    return {**given, "choice": _digest(job.hosts), **_changing(job)}
 
 
-def change_of(job: Job) -> dict[str, Any]:
-    """What may have changed of a job, as values for UPDATE."""
-    return {"job_id": job.job_id, **{column: _stored(column, getattr(job, column)) for column in _CHANGING}}
+def change_of(job: Job, writer: str) -> dict[str, Any]:
+    """What may have changed of a job, as values for UPDATE by the holder of that name."""
+    return {"job_id": job.job_id, "writer": writer, **_changing(job)}
+
+
+def _changing(job: Job) -> dict[str, Any]:
+    return {column: _stored(column, getattr(job, column)) for column in _CHANGING}
 
 
 def choices_of(jobs: Iterable[Job]) -> list[tuple[str, str]]:

@@ -18,6 +18,7 @@ MIGRATIONS = (
         choice TEXT NOT NULL,
         timeout_seconds INTEGER NOT NULL,
         host TEXT NOT NULL,
+        address TEXT NOT NULL,
         sent INTEGER NOT NULL,
         state TEXT NOT NULL,
         reason TEXT,

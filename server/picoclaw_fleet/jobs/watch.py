@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import anyio
 
 from picoclaw_fleet.errors import HostError, LedgerError, Reason, State
+from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
@@ -37,8 +40,18 @@ _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_OUTPUT = 64 << 10
 _ENOUGH_TO_JUDGE = 1000
-_UNSENT = frozenset(
+_REFUSALS = frozenset(
     {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
+)
+# With these nothing was requested: there was no connection, or it took no more commands.
+_NOT_REQUESTED = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.CONNECT_TIMEOUT,
+        Reason.AUTH_FAILED,
+        Reason.HOST_KEY_UNKNOWN,
+        Reason.HOST_KEY_CHANGED,
+    }
 )
 
 
@@ -67,18 +80,19 @@ class JobWatch:
         assert facts is not None
         order = _order(job, view, facts)
         await self._pool.connect(view.host)
-        if job.stop_wanted:
+        contact = _Contact(self._pool, job, view, facts, order)
+        if job.stop_wanted and not contact.in_doubt:
             job.cancel("It was cancelled before it was sent.")
             self._ledger.record(job)
             return
-        job.host, job.sent = view.host.name, True
+        job.host, job.address, job.sent = view.host.name, _address(view.host), True
         self._ledger.record(job)
         try:
             # From its first byte on the job may be there; whoever comes after us has to know where to look.
             await self._ledger.committed()
-            await self._stay_with(job, _Contact(self._pool, job, view, facts, order))
+            await self._stay_with(job, contact)
         except (HostError, LedgerError):
-            self._take_back(job, host="")
+            self._take_back(job, host=job.host if contact.in_doubt else "")
             raise
 
     async def resume(self, job: Job, view: HostView) -> None:
@@ -95,8 +109,19 @@ class JobWatch:
         contact.accepted = True
         known = job.started_at is not None
         try:
-            await self._stay_with(job, contact, lost_if_absent=known)
+            await self._stay_with(job, contact, lost_if_absent=known and job.address == _address(view.host))
         except JobAbsentError:
+            if job.address != _address(view.host):
+                raise HostError(
+                    "it is at another address now than when the job was sent, and the job is not there.",
+                    host=view.host.name,
+                    reason=Reason.LOST_CONTACT,
+                    next_step="Give the old host a name in the fleet config again.",
+                ) from None
+            self._take_back(job, host=job.host)
+        except HostError as error:
+            if error.reason is not Reason.NO_SLOT:
+                raise
             self._take_back(job, host=job.host)
 
     async def stop(self, job: Job, view: HostView) -> None:
@@ -114,7 +139,8 @@ class JobWatch:
             logger.info("job %s never came to %s", job.job_id, view.host.name)
 
     def _take_back(self, job: Job, host: str) -> None:
-        job.host, job.sent, job.state, job.reason, job.message = host, False, State.QUEUED, None, ""
+        job.host, job.sent, job.started_at = host, False, None
+        job.state, job.reason, job.message = State.QUEUED, None, ""
         self._ledger.record(job)
 
     async def _stay_with(self, job: Job, contact: _Contact, *, lost_if_absent: bool = True) -> None:
@@ -142,11 +168,24 @@ class JobWatch:
                     raise
                 self._end(job, Verdict(State.LOST, Reason.LOST_CONTACT), finished=datetime.now(UTC))
             except HostError as error:
-                if error.reason is Reason.NO_SLOT or (not contact.accepted and error.reason in _UNSENT):
+                if error.reason is Reason.NO_SLOT or (not contact.accepted and error.reason in _REFUSALS):
                     raise
+                if not (contact.accepted or contact.in_doubt) and error.reason in _NOT_REQUESTED:
+                    raise
+                # What was sent may still be on its way there, whatever the host says to the next attempt.
+                contact.in_doubt = True
                 logger.info("job %s: %s", job.job_id, error.message)
                 goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
                 job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} {goes_on}"
+                self._ledger.record(job)
+                await anyio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            except OSError as error:
+                job.reason = Reason.DISK_FULL
+                job.message = (
+                    f"It has ended on {contact.host.name}, but its output can't be stored here: {error.strerror}. "
+                    "It is kept there and fetched as soon as it can be."
+                )
                 self._ledger.record(job)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
@@ -163,21 +202,18 @@ class JobWatch:
         out, err, tail, files = ending.sizes
         names = bytearray()
         notes: list[str] = []
-        try:
-            with self._outputs.storing(job.job_id, secrets_of(contact.host, order.settings)) as writer:
-                await attendance.copy(out, writer.stdout)
-                writer.end_of_stdout()
-                for title, size in (("stderr", err), ("end of the session", tail)):
-                    if size:
-                        with writer.part(title) as write:
-                            await attendance.copy(size, write)
-                await attendance.copy(files, names.extend)
-            job.on_host, job.output_bytes = True, out + err + tail
-            if out and not writer.found_answer and ending.exit_status == 0:
-                self._outputs.promote(job.job_id)
-                notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
-        except OSError as error:
-            notes.append(f"The output could not be stored here: {error.strerror}. It is still on the host.")
+        with self._outputs.storing(job.job_id, secrets_of(contact.host, order.settings)) as writer:
+            await attendance.copy(out, writer.stdout)
+            writer.end_of_stdout()
+            for title, size in (("stderr", err), ("end of the session", tail)):
+                if size:
+                    with writer.part(title) as write:
+                        await attendance.copy(size, write)
+            await attendance.copy(files, names.extend)
+        job.on_host, job.output_bytes = True, out + err + tail
+        if out and not writer.found_answer and ending.exit_status == 0:
+            self._outputs.promote(job.job_id)
+            notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
         if order.task != job.task.encode():
             notes.append(
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
@@ -207,14 +243,15 @@ class _Contact:
         self.host = view.host
         self.facts = facts
         self.order = order
-        self._overdue = False
+        self._overdue_at = math.inf
         self._installed = False
         self.runner_missing = not facts.has_runner
         self.accepted = False
+        self.in_doubt = bool(job.host)
 
     @property
     def _stopping(self) -> bool:
-        return self._overdue or self._job.stop_wanted
+        return time.monotonic() > self._overdue_at or self._job.stop_wanted
 
     @asynccontextmanager
     async def attend(self) -> AsyncGenerator[Attendance]:
@@ -238,7 +275,7 @@ class _Contact:
         started, now = await attendance.started()
         self.accepted = True
         self._view.note_accepted()
-        self._overdue = now - started + WAIT_SECONDS > self.order.seconds + GUARD_GRACE_SECONDS
+        self._overdue_at = time.monotonic() + self.order.seconds + GUARD_GRACE_SECONDS - (now - started)
         return now - started
 
     async def _install(self) -> None:
@@ -251,6 +288,11 @@ class _Contact:
             )
         await contract.install_runner(self._pool, self.host, self.facts.name)
         self._installed, self.runner_missing = True, False
+
+
+def _address(host: Host) -> str:
+    """Where a host is to be found: another one may get its name."""
+    return f"{host.user}@{host.address}:{host.port}" + (f" by {host.jump}" if host.jump else "")
 
 
 def _order(job: Job, view: HostView, facts: Facts) -> Order:

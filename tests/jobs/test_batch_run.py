@@ -1,0 +1,278 @@
+"""How the jobs of a batch come to hosts, and what happens when hosts are slow, full, down or go down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+
+import anyio
+import pytest
+from tests import standin
+from tests.embedded_fleet import EmbeddedFleet, Gate
+from tests.faults.link import Link
+from tests.jobs.scenario import COUNTED, SECONDS, SMALL_PICOCLAW, controller, most_at_once, tasks_done, until
+
+from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.fleet import Fleet
+from picoclaw_fleet.results import BatchResult
+
+
+def _tasks(count: int) -> list[Assignment]:
+    return [Assignment(task=f"task {number}") for number in range(count)]
+
+
+async def _finish(fleet: Fleet, batch: BatchResult) -> BatchResult:
+    with anyio.fail_after(4 * SECONDS):
+        while batch.counts.queued + batch.counts.running:
+            again = await fleet.result(batch_id=batch.batch_id, wait_seconds=50)
+            assert isinstance(again, BatchResult)
+            batch = again
+    return batch
+
+
+async def test_a_slow_host_gets_fewer_tasks(fleet: EmbeddedFleet) -> None:
+    standin.set_knobs(fleet.hosts["bob"].home, slow=1.5)
+    async with controller(fleet) as one:
+        batch = await _finish(one, await one.dispatch_many(_tasks(24)))
+    share = Counter(job.host for job in batch.jobs)
+    assert batch.counts.succeeded == 24
+    assert 0 < share["bob"] < share["ada"]
+
+
+async def test_a_broadcast_runs_on_each_named_host_even_on_one_that_is_down(small_fleet: EmbeddedFleet) -> None:
+    small_fleet.entries.append(small_fleet.entry("down", port=1))
+    small_fleet.write_config()
+    async with controller(small_fleet) as one:
+        batch = await one.dispatch_many(_tasks(2), hosts=["all"], mode="broadcast")
+    ends = sorted((job.host, job.state, job.reason) for job in batch.jobs)
+    assert ends == sorted(
+        [(name, "succeeded", None) for name in ("ada", "bob", "cyd")] * 2 + [("down", "failed", "unreachable")] * 2
+    )
+
+
+@pytest.mark.parametrize(("max_parallel", "most"), [(0, 4), (3, 3), (1, 1)])
+async def test_max_parallel_and_slots_bound_what_runs_at_once(
+    fleet: EmbeddedFleet, tmp_path: Path, max_parallel: int, most: int
+) -> None:
+    log = tmp_path / "running.log"
+    fleet.set_knobs(exec=COUNTED.format(log=log, seconds=0.1))
+    async with controller(fleet) as one:
+        batch = await _finish(one, await one.dispatch_many(_tasks(12), max_parallel=max_parallel))
+    assert batch.counts.succeeded == 12
+    assert most_at_once(log) <= most
+
+
+async def test_several_calls_share_the_slots_of_a_host_and_all_get_their_turn(
+    fleet: EmbeddedFleet, tmp_path: Path
+) -> None:
+    log = tmp_path / "running.log"
+    fleet.set_knobs(exec=COUNTED.format(log=log, seconds=0.1))
+    states: list[str] = []
+    async with controller(fleet) as one:
+
+        async def ask() -> None:
+            states.append((await one.dispatch("x", host="ada", wait_seconds=SECONDS)).state)
+
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(6):
+                    tasks.start_soon(ask)
+    assert states == ["succeeded"] * 6
+    assert most_at_once(log) <= 2
+
+
+async def test_a_slot_that_another_controller_gives_back_is_found(fleet: EmbeddedFleet) -> None:
+    gate = fleet.gate("ada")
+    fleet.set_knobs(by_task=[{"contains": "held", "exec": gate.command}])
+    async with controller(fleet) as one, controller(fleet, fleet.folder / "elsewhere") as other:
+        held = await other.dispatch_many([Assignment(task="held")] * 2, hosts=["ada"], wait_seconds=0)
+        for _ in range(2):
+            await gate.arrival()
+        waiting = await one.dispatch("x", host="ada", wait_seconds=1)
+        assert waiting.state == "queued"
+        gate.open(2)
+        result = await one.result(waiting.job_id, wait_seconds=SECONDS)
+        assert result.model_dump()["state"] == "succeeded"
+        assert (await _finish(other, held)).counts.succeeded == 2
+
+
+async def test_an_edit_of_the_config_while_jobs_run_costs_no_slot(fleet: EmbeddedFleet) -> None:
+    gate = fleet.gate("ada")
+    fleet.set_knobs(by_task=[{"contains": "held", "exec": gate.command}])
+    async with controller(fleet) as one:
+        held = await one.dispatch_many([Assignment(task="held")] * 2, hosts=["ada"], wait_seconds=0)
+        for _ in range(2):
+            await gate.arrival()
+        fleet.entries[0]["tags"] = ["edited"]
+        fleet.write_config()
+        waiting = await one.dispatch("x", host="ada", wait_seconds=0)
+        gate.open(2)
+        assert (await _finish(one, held)).counts.succeeded == 2
+        result = await one.result(waiting.job_id, wait_seconds=SECONDS)
+        assert result.model_dump()["state"] == "succeeded"
+        assert (await one.status(["ada"])).hosts[0].free_slots == 2
+
+
+async def test_paused_hosts_are_tried_last(small_fleet: EmbeddedFleet) -> None:
+    small_fleet.entries.insert(0, small_fleet.entry("down", port=1))
+    small_fleet.write_config()
+    async with controller(small_fleet) as one:
+        await one.status()
+        view = one._board.view(one.inventory().get("down"))  # pyright: ignore[reportPrivateUsage]
+        assert view.left_alone
+        pause = view.left_alone_until
+        batch = await _finish(one, await one.dispatch_many(_tasks(12)))
+        assert batch.counts.succeeded == 12
+        assert view.left_alone_until == pause
+        only = await one.dispatch("x", host="down")
+        assert (only.state, only.reason) == ("failed", "unreachable")
+        assert view.left_alone_until > pause
+
+
+async def test_a_host_that_goes_down_for_good_in_the_middle_leaves_its_tasks_to_the_others(
+    small_fleet: EmbeddedFleet,
+) -> None:
+    host = small_fleet.hosts["ada"]
+    async with Link(host.address, host.port) as link:
+        small_fleet.entries[0]["port"] = link.port
+        small_fleet.write_config()
+        async with controller(small_fleet) as one:
+            batch = await one.dispatch_many(_tasks(120), wait_seconds=0)
+            await until(lambda: _has(host.home, 5))
+            link.refuse()
+            link.reset()
+            await until(lambda: _all_lost_contact(one))
+            link.flow()
+            batch = await _finish(one, batch)
+    done = [task for each in small_fleet.hosts.values() for task in tasks_done(each.home)]
+    assert batch.counts.succeeded == 120
+    assert sorted(done) == sorted(f"task {number}" for number in range(120))
+
+
+async def _has(home: Path, tasks: int) -> bool:
+    return len(tasks_done(home)) >= tasks
+
+
+async def _all_lost_contact(fleet: Fleet) -> bool:
+    """Whether all that runs is out of reach; in the second test nothing else is left to be done by then."""
+    running = (await fleet.jobs(state="running")).jobs
+    return bool(running) and all(job.reason == "lost_contact" for job in running)
+
+
+async def test_a_restart_of_the_only_ssh_server_does_not_fail_what_is_queued(small_fleet: EmbeddedFleet) -> None:
+    host = small_fleet.hosts["ada"]
+    async with Link(host.address, host.port) as link:
+        small_fleet.entries[0]["port"] = link.port
+        small_fleet.write_config()
+        async with controller(small_fleet) as one:
+            batch = await one.dispatch_many(_tasks(60), hosts=["ada"], wait_seconds=0)
+            await until(lambda: _has(host.home, 5))
+            link.refuse()
+            link.reset()
+            await until(lambda: _all_lost_contact(one))
+            link.flow()
+            batch = await _finish(one, batch)
+    assert batch.counts.succeeded == 60
+    assert sorted(tasks_done(host.home)) == sorted(f"task {number}" for number in range(60))
+
+
+async def test_a_cut_link_does_not_stop_a_job_however_short_its_time(fleet: EmbeddedFleet) -> None:
+    gate = fleet.gate("ada")
+    fleet.set_knobs(exec=gate.command)
+    async with controller(fleet) as one:
+        job = await one.dispatch("x", host="ada", timeout_seconds=15, wait_seconds=0)
+        await gate.arrival()
+        with anyio.fail_after(SECONDS):
+            while (await one.result(job.job_id)).model_dump()["state"] != "running":
+                await anyio.sleep(0.05)
+        fleet.hosts["ada"].drop_connections()
+        await until(lambda: _has_reason(one, job.job_id, "lost_contact"))
+        await until(lambda: _has_reason(one, job.job_id, None))
+        gate.open()
+        result = await one.result(job.job_id, wait_seconds=SECONDS)
+        assert result.model_dump()["state"] == "succeeded"
+
+
+async def _has_reason(fleet: Fleet, job_id: str, reason: str | None) -> bool:
+    return (await fleet.result(job_id)).model_dump()["reason"] == reason
+
+
+async def test_an_order_that_was_held_up_on_its_way_is_not_carried_out_twice(small_fleet: EmbeddedFleet) -> None:
+    """The connection breaks while the task is being sent, the next attempt finds no slot, and then the first arrives."""
+    task = "once only " + "x" * 100_000
+    gate = small_fleet.gate("ada")
+    ada, bob, _ = small_fleet.entries
+    ada["slots"] = bob["slots"] = 1
+    host = small_fleet.hosts["ada"]
+    _hold(small_fleet, gate)
+    async with Link(host.address, host.port) as link:
+        small_fleet.entries = [{**ada, "port": link.port}, bob]
+        small_fleet.write_config()
+        async with controller(small_fleet) as one, controller(small_fleet, small_fleet.folder / "other") as other:
+            await one.status()
+            await other.status()
+            link.hold_after(20_000)
+            job = await one.dispatch(task, wait_seconds=0)
+            with anyio.fail_after(SECONDS):
+                await link.exhausted.wait()
+            # From here on the other controller's job has the slot.
+            small_fleet.entries = [ada, bob]
+            small_fleet.write_config()
+            held = await other.dispatch("held", host="ada", wait_seconds=0)
+            await gate.arrival()
+            link.reset_near()
+            await until(lambda: _is_queued_again(one, job.job_id))
+            gate.open()
+            assert (await other.result(held.job_id, wait_seconds=SECONDS)).model_dump()["state"] == "succeeded"
+            link.flow()
+            result = (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()
+            assert (result["state"], result["host"]) == ("succeeded", "ada")
+    assert [tasks_done(each.home).count(task) for each in small_fleet.hosts.values()] == [1, 0, 0]
+
+
+def _hold(fleet: EmbeddedFleet, gate: Gate) -> None:
+    """Has tasks named "held" wait at the gate."""
+    waiting = f"case $task in *held*) {gate.command} ;; esac\nprintf".encode()
+    for host in fleet.hosts.values():
+        (host.home / ".local/bin/picoclaw").write_bytes(SMALL_PICOCLAW.replace(b"printf", waiting))
+
+
+async def _is_queued_again(fleet: Fleet, job_id: str) -> bool:
+    """Whether the host has refused it, or the job has gone elsewhere."""
+    job = await fleet._ledger.job(job_id)  # pyright: ignore[reportPrivateUsage]
+    return not job.sent or job.host != "ada"
+
+
+async def test_an_output_that_can_t_be_stored_stays_on_the_host_until_it_can(fleet: EmbeddedFleet) -> None:
+    async with controller(fleet) as one:
+        outputs = fleet.state / "outputs"
+        outputs.write_text("in the way")
+        job = await one.dispatch("x", host="ada", wait_seconds=5)
+        assert (job.state, job.reason) == ("running", "disk_full")
+        assert "fetched as soon as it can be" in (job.message or "")
+        outputs.unlink()
+        result = (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()
+        assert (result["state"], result["answer"], result["reason"]) == ("succeeded", "done: x", None)
+
+
+@pytest.mark.timeout(300)
+async def test_ten_thousand_tasks_in_one_call_need_nobody_s_patience(tmp_path: Path) -> None:
+    async with EmbeddedFleet(tmp_path / "fleet") as fleet:
+        for name in ("ada", "bob"):
+            await fleet.add(name, picoclaw=SMALL_PICOCLAW, slots=8)
+        fleet.write_config()
+        async with controller(fleet) as one:
+            began = time.monotonic()
+            batch = await one.dispatch_many(_tasks(10_000), wait_seconds=1)
+            assert time.monotonic() - began < SECONDS
+            assert batch.counts.total == 10_000
+            assert len(batch.jobs) == 50
+            await until(lambda: _has(fleet.hosts["ada"].home, 20))
+            cancelled = await one.cancel(batch_id=batch.batch_id)
+            assert cancelled.total and cancelled.total > 9_000
+            batch = await _finish(one, batch)
+        done = [task for host in fleet.hosts.values() for task in tasks_done(host.home)]
+    assert batch.counts.succeeded + batch.counts.cancelled == 10_000
+    assert len(done) == len(set(done))
+    assert batch.counts.succeeded <= len(done)
