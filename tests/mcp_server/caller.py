@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 import jsonschema
 from mcp import Client
-from mcp.client.session import ProgressFnT
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.dispatcher import ProgressFnT
 from mcp.types import TextContent
-
 from tests.embedded_fleet import COMMAND
 
 Era = Literal["auto", "legacy"]
@@ -44,7 +43,7 @@ class Caller:
         text, data, is_error = await self._call(tool, arguments, on_progress)
         assert not is_error, text
         assert data is not None, "some clients show nothing but the structured content"
-        jsonschema.Draft202012Validator(await self._schema(tool)).validate(data)
+        jsonschema.validate(data, await self._schema(tool))  # pyright: ignore[reportUnknownMemberType]
         assert data["summary"] in text, "some clients show nothing but the text"
         return Reply(text, data)
 
@@ -70,7 +69,7 @@ class Caller:
 
 
 @asynccontextmanager
-async def stdio(environment: Mapping[str, str], era: Era, log: Path) -> AsyncIterator[Client]:
+async def stdio(environment: Mapping[str, str], era: Era, log: Path) -> AsyncGenerator[Client]:
     """A client that has started the installed command; what that prints on stderr goes to `log`."""
     server = StdioServerParameters(command=COMMAND, env=dict(environment))
     with log.open("a") as errors:

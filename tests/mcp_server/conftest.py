@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from mcp import Client
-
-from picoclaw_fleet.mcp_server.server import create_server
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, Era, stdio
+
+from picoclaw_fleet.mcp_server.server import create_server
 
 ERAS = ("auto", "legacy")
 

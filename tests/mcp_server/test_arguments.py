@@ -6,7 +6,6 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-
 from tests import standin
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller

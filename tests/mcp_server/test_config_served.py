@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import anyio
-
-from picoclaw_fleet.config_files import TEMPLATE
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, Era, stdio
+
+from picoclaw_fleet.config_files import TEMPLATE
 
 
 async def test_the_first_call_without_a_config_creates_the_template_and_says_what_to_edit(
@@ -44,31 +44,31 @@ async def test_where_the_state_cannot_be_kept_the_call_says_so_and_the_server_st
     assert log.read_text() == ""
 
 
-async def test_an_edit_counts_from_the_next_call_on(fleet: EmbeddedFleet, over_stdio: Caller) -> None:
-    assert [host["name"] for host in (await over_stdio("fleet_status")).data["hosts"]] == ["ada", "bob", "cyd"]
+async def test_an_edit_counts_from_the_next_call_on(fleet: EmbeddedFleet, call: Caller) -> None:
+    assert [host["name"] for host in (await call("fleet_status")).data["hosts"]] == ["ada", "bob", "cyd"]
     await fleet.add("dee", tags=["new"])
     del fleet.entries[0]
     fleet.write_config()
 
-    assert [host["name"] for host in (await over_stdio("fleet_status")).data["hosts"]] == ["bob", "cyd", "dee"]
-    assert (await over_stdio("dispatch", task="x", host="tag:new")).data["host"] == "dee"
-    assert "'ada' matches no host" in await over_stdio.refusal("dispatch", task="x", host="ada")
+    assert [host["name"] for host in (await call("fleet_status")).data["hosts"]] == ["bob", "cyd", "dee"]
+    assert (await call("dispatch", task="x", host="tag:new")).data["host"] == "dee"
+    assert "'ada' matches no host" in await call.refusal("dispatch", task="x", host="ada")
 
 
 async def test_a_config_that_breaks_gives_errors_with_file_and_line_until_it_is_mended(
-    fleet: EmbeddedFleet, over_stdio: Caller
+    fleet: EmbeddedFleet, call: Caller
 ) -> None:
-    await over_stdio("fleet_status")
+    await call("fleet_status")
     good = fleet.config.read_text()
 
     fleet.config.write_text(good.replace('"bob",', '"bob"'))
-    broken = await over_stdio.refusal("fleet_status")
+    broken = await call.refusal("fleet_status")
     fleet.config.write_text(good.replace('"slots"', '"slot"'))
-    unknown_key = await over_stdio.refusal("dispatch", task="x")
+    unknown_key = await call.refusal("dispatch", task="x")
     fleet.config.write_text(good.replace('"bob"', '"ada"'))
-    duplicate = await over_stdio.refusal("dispatch_many", tasks=["x"])
+    duplicate = await call.refusal("dispatch_many", tasks=["x"])
     fleet.config.unlink()
-    gone = await over_stdio.refusal("fleet_status")
+    gone = await call.refusal("fleet_status")
 
     line = next(number for number, text in enumerate(good.splitlines(), start=1) if '"bob"' in text)
     assert f"{fleet.config}:{line + 1}: broken JSON in column" in broken
@@ -77,7 +77,7 @@ async def test_a_config_that_breaks_gives_errors_with_file_and_line_until_it_is_
     assert f"{fleet.config}:{line}: hosts[1].name: " in duplicate
     assert "the fleet config is gone" in gone
     fleet.config.write_text(good)
-    assert (await over_stdio("dispatch", task="x")).data["state"] == "succeeded"
+    assert (await call("dispatch", task="x")).data["state"] == "succeeded"
 
 
 async def test_a_job_that_runs_ends_well_although_the_config_breaks(fleet: EmbeddedFleet, call: Caller) -> None:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 
 import anyio
 import pytest
-
 from tests.embedded_fleet import EmbeddedFleet, Gate
 from tests.mcp_server.wire import Wire, wire
 

@@ -16,9 +16,9 @@ from typing import Any, cast
 import pytest
 from mcp import Client
 from mcp.types import Tool
+from tests.mcp_server.caller import Era, stdio
 
 from picoclaw_fleet.mcp_server.server import INSTRUCTIONS, create_server
-from tests.mcp_server.caller import Era, stdio
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "tools.json"
 LONGEST_TEXT = 2048

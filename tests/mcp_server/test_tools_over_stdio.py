@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests import standin
 from tests.embedded_fleet import EmbeddedFleet
-from tests.mcp_server.caller import Caller, Era, stdio
+from tests.mcp_server.caller import Caller, stdio
 
 
 async def test_fleet_status_has_a_row_for_each_host(fleet: EmbeddedFleet, over_stdio: Caller) -> None:
@@ -141,13 +141,13 @@ async def test_job_cancel_stops_what_runs_and_what_waits(fleet: EmbeddedFleet, o
     assert (again.data["jobs"], again.data["summary"]) == ([], "Nothing was left to stop.")
 
 
-async def test_two_servers_that_start_at_once_share_a_fleet(fleet: EmbeddedFleet, era: Era, tmp_path: Path) -> None:
+async def test_two_servers_that_start_at_once_share_a_fleet(fleet: EmbeddedFleet, tmp_path: Path) -> None:
     """Neither waits for the other, and each has its own jobs, although both put the runner on the same new hosts."""
     logs = [tmp_path / "first", tmp_path / "second"]
     fleet.set_knobs(log="runs.log")
     async with (
-        stdio(fleet.environment, era, logs[0]) as first,
-        stdio(fleet.environment, era, logs[1]) as second,
+        stdio(fleet.environment, "auto", logs[0]) as first,
+        stdio(fleet.environment, "auto", logs[1]) as second,
     ):
         clients = [Caller(first), Caller(second)]
         begun = [

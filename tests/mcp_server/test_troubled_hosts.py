@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import anyio
-import asyncssh
 import pytest
-
-from picoclaw_fleet.errors import Reason
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller
+from tests.servers import ClientKey
+
+from picoclaw_fleet.errors import Reason
 
 MUTE_HOSTS = 40
 
@@ -36,11 +36,10 @@ def black_hole_port() -> Iterator[int]:
 
 
 async def test_each_trouble_with_a_host_is_a_row_with_its_reason_and_what_to_do(
-    fleet: EmbeddedFleet, over_stdio: Caller, mute_port: int, black_hole_port: int
+    fleet: EmbeddedFleet, call: Caller, mute_port: int, black_hole_port: int
 ) -> None:
     ada = fleet.hosts["ada"]
-    other_key = fleet.folder / "other_key"
-    asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(other_key))
+    other_key = ClientKey.make(fleet.folder, "other_key").path
     known = fleet.entries[0]
     fleet.entries += [
         {**fleet.entry("unknown-key", ada.port)},
@@ -66,7 +65,7 @@ async def test_each_trouble_with_a_host_is_a_row_with_its_reason_and_what_to_do(
         "sick": (Reason.NOT_READY, ["no model is configured"]),
     }
 
-    status = await over_stdio("fleet_status")
+    status = await call("fleet_status")
 
     rows = {host["name"]: host for host in status.data["hosts"]}
     assert {name: row["reason"] for name, row in rows.items() if "reason" in row} == {
@@ -102,18 +101,18 @@ async def test_hosts_in_trouble_are_passed_over_where_there_is_another(fleet: Em
     assert (job.data["state"], job.data["host"]) == ("succeeded", "ada")
 
 
-async def test_mute_hosts_first_in_line_delay_nobody(fleet: EmbeddedFleet, over_stdio: Caller, mute_port: int) -> None:
+async def test_mute_hosts_first_in_line_delay_nobody(fleet: EmbeddedFleet, call: Caller, mute_port: int) -> None:
     mute = [fleet.entry(f"mute{number:02}", mute_port) for number in range(MUTE_HOSTS)]
     fleet.entries = [*mute, *fleet.entries]
     fleet.defaults["connect_timeout"] = 4
     fleet.write_config()
     # One after the other they would take 160 s, and 32 at a time 8 s.
     with anyio.fail_after(7.5):
-        status = await over_stdio("fleet_status")
+        status = await call("fleet_status")
     assert status.data["summary"] == "3 of 43 hosts are ready, 40 out of reach."
     assert {host["reason"] for host in status.data["hosts"][:MUTE_HOSTS]} == {"connect_timeout"}
     with anyio.fail_after(7.5):
-        assert (await over_stdio("dispatch", task="x")).data["state"] == "succeeded"
+        assert (await call("dispatch", task="x")).data["state"] == "succeeded"
 
 
 async def test_what_a_host_says_of_its_trouble_is_cleaned(fleet: EmbeddedFleet, call: Caller) -> None:

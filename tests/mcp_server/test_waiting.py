@@ -6,10 +6,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-
-from picoclaw_fleet import fleet as fleet_module
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, stdio
+
+from picoclaw_fleet import fleet as fleet_module
 
 LONG_AGO = 20
 """Seconds that are far more than any of these calls may take, and far less than its tasks would."""

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, stdio
 
@@ -61,6 +60,22 @@ async def test_a_worker_cannot_end_its_fence_or_speak_outside_of_it(fleet: Embed
     again = await call("job_result", job_id=job.data["job_id"])
     assert again.data == job.data
     assert again.text != job.text, "a fence that is known from an earlier reply can be forged"
+
+
+@pytest.mark.parametrize("version", ["0.2.4", "0.2.9"])
+async def test_the_banner_is_not_shown(fleet: EmbeddedFleet, call: Caller, version: str) -> None:
+    await fleet.add("old", version=version)
+    fleet.write_config()
+    job = await call("dispatch", task="x", host="old")
+    assert (job.data["answer"], job.data["state"]) == ("done: x", "succeeded")
+    assert "output" not in job.data
+    assert len(fenced(job.text)) == 1
+
+
+async def test_a_drawing_that_is_no_banner_is_kept(fleet: EmbeddedFleet, call: Caller) -> None:
+    drawing = "┌──┐\n│  │\n└──┘\nmore"
+    fleet.set_knobs(stdout_bytes=f"{drawing}\n".encode())
+    assert (await call("dispatch", task="x")).data["answer"] == drawing
 
 
 @pytest.mark.parametrize("where", ["reply", "stderr_bytes", "write_files"])

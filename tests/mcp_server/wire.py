@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(environment: Mapping[str, str]) -> AsyncIterator[Wire]:
+async def wire(environment: Mapping[str, str]) -> AsyncGenerator[Wire]:
     """Starts the command; kills it in the end if it is still there."""
     process = await asyncio.create_subprocess_exec(
         COMMAND,

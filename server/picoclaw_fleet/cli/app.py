@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-import anyio
 import click
 
 from picoclaw_fleet import __version__
-from picoclaw_fleet.config_files import ConfigSource, config_path
-from picoclaw_fleet.errors import FleetError
-from picoclaw_fleet.inventory import Host, Inventory
+from picoclaw_fleet.cli.boundary import FleetGroup
+from picoclaw_fleet.cli.clients import clients
+from picoclaw_fleet.cli.config import completion, config
+from picoclaw_fleet.cli.deploy import deploy, teardown
+from picoclaw_fleet.cli.doctor import doctor
+from picoclaw_fleet.cli.exit_codes import TABLE
+from picoclaw_fleet.cli.hosts import hosts, status, trust
+from picoclaw_fleet.cli.jobs import cancel, jobs, logs
+from picoclaw_fleet.cli.serve import Serve, serve_command
+from picoclaw_fleet.cli.setup import add, init
+from picoclaw_fleet.cli.token import token
+from picoclaw_fleet.cli.work import dispatch, map_tasks
 
-Serve = Callable[[str | None], None]
-"""Serves MCP on stdio with the config at that path."""
-
-_config = click.option(
-    "--config", metavar="FILE", help="The fleet config; else PICOCLAW_FLEET_CONFIG, else the usual one."
+_COMMANDS = (
+    init,
+    add,
+    hosts,
+    status,
+    trust,
+    deploy,
+    dispatch,
+    map_tasks,
+    jobs,
+    logs,
+    cancel,
+    teardown,
+    doctor,
+    clients,
+    token,
+    config,
+    completion,
 )
 
 
@@ -26,52 +45,22 @@ def command_line(serve: Serve) -> None:
 
 
 def _build(serve: Serve) -> click.Group:
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+    @click.group(cls=FleetGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=TABLE)
     @click.version_option(__version__)
     def picoclaw_fleet() -> None:
         """Hands out work to a fleet of PicoClaw workers over SSH.
 
         Started by an MCP client, without arguments, it serves MCP on stdin and stdout.
+
+        \b
+        Five minutes from nothing to answers:
+          picoclaw-fleet add web1               a machine that you reach with ssh
+          picoclaw-fleet doctor --probe         what is missing, and how to mend it
+          picoclaw-fleet deploy                 PicoClaw on all that lack it
+          picoclaw-fleet dispatch 'Say hello'   one task for the least busy host
+          picoclaw-fleet clients install NAME   the same as tools of your MCP client
         """
 
-    @picoclaw_fleet.command("serve")
-    @_config
-    def _(config: str | None) -> None:
-        """Serve MCP on stdin and stdout."""
-        serve(config)
-
-    picoclaw_fleet.add_command(trust)
+    for command in (serve_command(serve), *_COMMANDS):
+        picoclaw_fleet.add_command(command)
     return picoclaw_fleet
-
-
-@click.command()
-@click.argument("name")
-@click.option("--yes", is_flag=True, help="Don't ask.")
-@_config
-def trust(name: str, yes: bool, config: str | None) -> None:
-    """Show the key that host NAME offers, and trust it from now on.
-
-    Compare the fingerprint with the one that the host itself tells: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub
-    """
-    try:
-        host = Inventory.from_config(ConfigSource(config_path(config)).current()).get(name)
-        anyio.run(_trust, host, yes)
-    except FleetError as error:
-        raise click.ClickException(str(error)) from error
-
-
-async def _trust(host: Host, yes: bool) -> None:
-    # asyncssh takes a while to import; the other commands need not wait for it.
-    from picoclaw_fleet.transport import Pool
-    from picoclaw_fleet.transport import trust as trust_key
-
-    async with Pool() as pool:
-        key = await pool.offered_key(host)
-    click.echo(f"{host.name} offers the {key.type} key {key.fingerprint}")
-    if not yes:
-        click.confirm("Is that the key of this host?", abort=True, err=True)
-    try:
-        trust_key(key)
-    except OSError as error:
-        raise click.ClickException(f"{key.file} can't be written: {error.strerror}") from error
-    click.echo(f"It is trusted from now on, in {key.file}")

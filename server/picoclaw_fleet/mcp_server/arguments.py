@@ -24,6 +24,8 @@ def as_assignments(value: object) -> object:
 
 
 Hosts = Annotated[list[str], BeforeValidator(as_list), Field(description="Selectors; empty for all hosts.")]
+NamedHosts = Annotated[list[str], BeforeValidator(as_list), Field(min_length=1, description="Selectors.")]
+DeployMissing = Annotated[bool, Field(description="Put PicoClaw on hosts first where too few have it.")]
 Timeout = Annotated[int, Field(ge=1, le=86_400, description="Seconds until PicoClaw is stopped on the host.")]
 Wait = Annotated[int, Field(ge=0, le=50, description="Seconds until this call returns at the latest.")]
 Tasks = Annotated[

@@ -16,7 +16,7 @@ running jobs, free slots, and for each host that can't be used the reason and wh
 DISPATCH = f"""\
 Gives one task to one worker (a machine with a PicoClaw agent on it) and returns its answer. The worker is a separate AI
 agent that knows nothing of this conversation: say everything it needs. Without a host the least busy one that is
-ready is chosen. A task is never run twice.
+ready is chosen; with deploy_missing PicoClaw is put on a host first if none has it. A task is never run twice.
 {WAITING}
 A job that failed is a result with state and reason, and what the worker had printed."""
 
@@ -39,3 +39,16 @@ JOB_CANCEL = """\
 Stops a job, or all unfinished jobs of a batch, and verifies on the hosts that none of their processes is left. What
 was printed so far is kept. Where a host can't be reached the stop is kept and done at the next contact; the result says
 so. Repeating the call is safe."""
+
+DEPLOY = f"""\
+Puts PicoClaw, its settings and the API key on hosts, and proves that it is ready there. Without hosts: on those that
+are not ready. The same call again changes nothing and says so. The first host of its kind is tried alone; if it does
+not get ready, the others are left untouched (force=true goes on regardless). A host that fails stops no other one; an
+upgrade that ends not ready goes back. What isn't done within wait_seconds goes on; make the same call again to wait.
+{SELECTORS}"""
+
+TEARDOWN = f"""\
+Takes away from hosts what deploy put there, the API key included, reads back that it is gone, and leaves alone what is
+the user's own. Refused where jobs run. Asks the user first where the client can; otherwise call it with confirm=true,
+and only when the user wants it. purge=true also takes what PicoClaw itself has left behind.
+{SELECTORS}"""

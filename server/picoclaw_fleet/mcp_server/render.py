@@ -24,6 +24,22 @@ def hosts(result: HostsResult) -> str:
     return _paragraphs(result.summary, table, troubles, *result.notices)
 
 
+def rollout(result: HostsResult) -> str:
+    """What a deploy or a teardown came to, a line for each host."""
+    return _paragraphs(result.summary, *result.notices, "\n".join(map(_rollout_line, result.hosts)))
+
+
+def _rollout_line(host: HostEntry) -> str:
+    what = f"{host.name}: {(host.outcome or 'unknown').replace('_', ' ')}" + (
+        f" ({host.reason})." if host.reason else "."
+    )
+    version = f"PicoClaw {host.version} from {host.source}." if host.version and host.source else None
+    removed = f"Removed: {', '.join(host.removed)}." if host.removed else None
+    kept = f"Kept: {'; '.join(host.kept)}." if host.kept else None
+    message = host.message.removeprefix(f"{host.name}: ") if host.message else None
+    return _sentences(what, version, removed, kept, message, host.next_step)
+
+
 def job(result: JobResult) -> str:
     """One job."""
     return _paragraphs(

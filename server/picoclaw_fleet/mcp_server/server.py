@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
 from mcp.server.mcpserver import MCPServer
 
 from picoclaw_fleet import __version__
+from picoclaw_fleet.mcp_server.audit import AuditLog
+from picoclaw_fleet.mcp_server.boundary import FleetTool
+from picoclaw_fleet.mcp_server.offer import offered
 from picoclaw_fleet.mcp_server.session import Session
 from picoclaw_fleet.mcp_server.tools import TOOLS
+from picoclaw_fleet.serving import Serving
 
 INSTRUCTIONS = """\
 Hands out work to a fleet of machines ("hosts"), each with a small AI agent on it, PicoClaw, reached over SSH.
@@ -29,53 +33,73 @@ SHUTDOWN_SECONDS = 1.5
 """Clients wait 2 s after SIGTERM or the end of stdin before they kill (measured with the SDKs of 2026-11)."""
 
 
-def create_server(config: str | None = None) -> MCPServer[Session]:
+def create_server(
+    config: str | None = None,
+    *,
+    tools: Sequence[FleetTool] = TOOLS,
+    audit: AuditLog | None = None,
+    closed: anyio.Event | None = None,
+) -> MCPServer[Session]:
     """Makes the server.
 
     Args:
         config: The fleet config's path; None for where it is looked for. It is read by the first call that needs it:
             without any config the server starts and lists its tools.
+        tools: What it offers.
+        audit: Where calls are told; None for nowhere.
+        closed: Is set when serving has ended and all that it held is given back.
     """
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Session]) -> AsyncGenerator[Session]:
-        async with Session(config) as session:
-            yield session
+        try:
+            async with Session(config, audit) as session:
+                yield session
+        finally:
+            if closed is not None:
+                closed.set()
 
     return MCPServer(
         "picoclaw-fleet",
         title="PicoClaw fleet",
         version=__version__,
         instructions=INSTRUCTIONS,
-        tools=list(TOOLS),
+        tools=list(tools),
         lifespan=lifespan,
         log_level="WARNING",
     )
 
 
-async def serve_stdio(config: str | None = None) -> None:
-    """Serves on stdin and stdout until stdin ends, or SIGTERM or SIGINT comes."""
-    # Before the SDK does it: its own handler draws boxes, which nobody can read in a client's log.
+def log_plainly() -> None:
+    """Sends warnings to stderr. The SDK's own handler, which this forestalls, draws boxes that no log can show."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    server = create_server(config)
+
+
+async def serve_stdio(serving: Serving) -> None:
+    """Serves on stdin and stdout until stdin ends, or SIGTERM or SIGINT comes.
+
+    Raises:
+        UsageError: It can't be served as was asked for.
+    """
+    log_plainly()
+    tools = offered(read_only=serving.read_only, names=serving.tools)
+    audit = AuditLog(serving.audit, tasks=serving.audit_tasks) if serving.audit else None
+    closed = anyio.Event()
+    server = create_server(serving.config, tools=tools, audit=audit, closed=closed)
     async with anyio.create_task_group() as tasks:
-        serving = anyio.CancelScope()
-        served = anyio.Event()
+        loop = anyio.CancelScope()
 
         async def stop_on_signal() -> None:
             with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
                 async for number in signals:
-                    serving.cancel()
+                    loop.cancel()
                     with anyio.move_on_after(SHUTDOWN_SECONDS, shield=True):
-                        await served.wait()
+                        await closed.wait()
                     logging.shutdown()
                     # The SDK's thread that reads stdin can't be interrupted (2.3); nothing is left to clean up.
                     os._exit(128 + number)
 
         tasks.start_soon(stop_on_signal)
-        try:
-            with serving:
-                await server.run_stdio_async()
-        finally:
-            served.set()
+        with loop:
+            await server.run_stdio_async()
         tasks.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""What one serving of MCP holds: the fleet, opened by the first call that needs it."""
+"""What one serving of MCP holds: the fleet, opened by the first call that needs it, and the audit log."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import anyio
 from anyio import AsyncContextManagerMixin
 from anyio.abc import TaskGroup, TaskStatus
 
+from picoclaw_fleet.mcp_server.call import current
+
 if TYPE_CHECKING:
     from picoclaw_fleet.fleet import Fleet
+    from picoclaw_fleet.mcp_server.audit import AuditLog
 
 
 class Session(AsyncContextManagerMixin):
@@ -19,11 +22,13 @@ class Session(AsyncContextManagerMixin):
 
     Args:
         config: The fleet config's path; None for where it is looked for.
+        audit: Where calls are told; None for nowhere.
     """
 
     _tasks: TaskGroup
 
-    def __init__(self, config: str | None = None) -> None:
+    def __init__(self, config: str | None = None, audit: AuditLog | None = None) -> None:
+        self.audit = audit
         self._config = config
         self._fleet: Fleet | None = None
         self._opening = anyio.Lock()
@@ -36,11 +41,12 @@ class Session(AsyncContextManagerMixin):
             tasks.cancel_scope.cancel()
 
     async def fleet(self) -> Fleet:
-        """The fleet; the same for all calls."""
+        """The fleet as the caller of the call under way may use it."""
         async with self._opening:
             fleet = self._fleet or await self._tasks.start(self._keep_open)
             self._fleet = fleet
-            return fleet
+        call = current()
+        return fleet.acting_for(call.caller, on_intake=call.note_jobs)
 
     async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
         # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.

@@ -14,7 +14,7 @@ read_key() {
   local key=${API_KEY_ENV:+${!API_KEY_ENV:-}}
   case $key:$api_base in
     :http://*) API_KEY_ENV='' ;; # a server in the house may want no key
-    :*) give_up "$KEY_MISSING" key_missing "set ${API_KEY_ENV:-API_KEY_ENV to the name of a variable, and that} to the key of $provider. Nothing was done." ;;
+    :*) give_up "$KEY_MISSING" key_missing "${API_KEY_ENV:-the variable that API_KEY_ENV names} is not set. Set it to the key of $provider." ;;
     *[![:graph:]]*:*) give_up "$USAGE" usage "$API_KEY_ENV holds blanks or control characters, so it is no key." ;;
   esac
   PROVIDER=$provider MODEL=$model API_BASE=$api_base
@@ -60,7 +60,8 @@ is_unchanged() {
   [ -n "$in_use" ] && [ "$old_digest" = "$binary_digest" ] || return
   write_settings "$old_says"
   step 90 install.sh check "$in_use" "$binary_digest" "$(size "$binary")" "$variables" "$scope" <"$scratch/parcel"
-  heard same >/dev/null && heard 'done' >/dev/null
+  heard 'done' >/dev/null || return
+  ! heard leftovers >/dev/null || step 60 install.sh sweep </dev/null
 }
 
 begin() {
@@ -109,6 +110,7 @@ abandon() { # nothing of a failed deploy stays
 [ $# -eq 3 ] || [ $# -eq 4 ] || give_up "$USAGE" usage 'deploy.sh HOST USER ARCH [SSH_KEY]'
 folder=''
 aim "$1" "$2" "${4:-}"
+share_connection
 read_key
 api=${PICOCLAW_GITHUB_API:-${github_api:-https://api.github.com}}
 api=${api%/}
@@ -121,7 +123,6 @@ binary_digest=$(sha256 "$binary")
 version_name=${tag#v}
 survey
 if is_unchanged; then
-  heard_all kept | sed 's/^/kept: ~\//' >&2
   echo "$host: unchanged, PicoClaw $old_says from $repository $tag"
   exit 0
 fi

@@ -260,6 +260,7 @@ if [ "$seconds" -lt 1 ] || [ "$seconds" -gt "$LONGEST_SECONDS" ]; then
   give_up "$USAGE" usage "the timeout has to be from 1 to $LONGEST_SECONDS seconds."
 fi
 aim "$1" "$2"
+share_connection
 read_task "$3"
 write_order
 variable=$(key_variable) || exit

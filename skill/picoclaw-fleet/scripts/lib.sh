@@ -11,6 +11,7 @@ host=''
 leave() { # no ssh of ours and no file stays behind
   # shellcheck disable=SC2046  # pids
   kill $(jobs -p) 2>/dev/null
+  [ ! -S "$scratch/ssh" ] || ssh -F none -o ControlPath="$scratch/ssh" -O exit there >/dev/null 2>&1
   rm -rf "$scratch"
 }
 
@@ -49,7 +50,7 @@ size() { # FILE
   wc -c <"$1" | tr -d ' '
 }
 
-fleet_json() { python3 "$here/fleet_json.py" "$@"; }
+fleet_json() { python3 -IS "$here/fleet_json.py" "$@"; }
 
 config_path() {
   local path=${PICOCLAW_FLEET_CONFIG:-$HOME/.openclaw/workspace/config/picoclaw-fleet.json}
@@ -59,7 +60,7 @@ config_path() {
 
 # --- one host ---------------------------------------------------------------------------------------------------------
 
-# Sets `ssh`, the words that reach the host, and what the fleet config says about it: connect_timeout, slots, provider,
+# Sets `ssh` and `there`, the words that reach the host, and what the fleet config says about it: connect_timeout, slots, provider,
 # api_key_env, model, api_base, release_repo, version, github_api, allow_unverified, worker_env (NAME=VALUE lines).
 # A host that the config does not have is reached all the same.
 aim() { # HOST USER [SSH_KEY]
@@ -94,7 +95,11 @@ aim() { # HOST USER [SSH_KEY]
   ssh+=(-o BatchMode=yes -o "ConnectTimeout=$connect_timeout" -o ServerAliveInterval=15 -o ServerAliveCountMax=3)
   ssh+=(-o StrictHostKeyChecking=yes -o LogLevel=ERROR)
   [ -z "$user" ] || ssh+=(-l "$user")
-  ssh+=(-- "$address")
+  there=$address
+}
+
+share_connection() { # one handshake for all calls of a script; a socket's path may not have many more characters
+  [ ${#scratch} -gt 70 ] || ssh+=(-o ControlMaster=auto -o "ControlPath=$scratch/ssh" -o ControlPersist=60)
 }
 
 pin_host_key() { # KEY
@@ -111,8 +116,9 @@ on_host() { # SECONDS "SCRIPT..." WORD...
   (cd "$here/host" && cat $2) | sed -e '/^ *#/d' -e '/^ *$/d' >"$scratch/script"
   shift 2
   for word; do words+=" '$word'"; done
-  cat "$scratch/script" - <&6 |
-    "${ssh[@]}" "sh -c 'eval \"\$(dd bs=1 count=$(size "$scratch/script") 2>/dev/null)\"' fleet$words" 2>"$scratch/said" 6<&- &
+  # No pipe: `wait` would wait for both ends of it, and the first one may have to wait for us.
+  "${ssh[@]}" -- "$there" "sh -c 'eval \"\$(dd bs=1 count=$(size "$scratch/script") 2>/dev/null)\"' fleet$words" \
+    < <(cat "$scratch/script" - <&6) 2>"$scratch/said" 6<&- &
   ssh_pid=$!
   kill_after "$seconds" "$ssh_pid" >/dev/null 2>&1 6<&- &
   watch_pid=$!

@@ -9,6 +9,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit
 
 [ $# -eq 2 ] || [ $# -eq 3 ] || give_up "$USAGE" usage 'teardown.sh HOST USER [SSH_KEY]'
 aim "$1" "$2" "${3:-}"
+share_connection
 look
 variable=$(key_variable) || exit
 purge=-

@@ -28,6 +28,12 @@ settled() { # FOLDER: a sum of the settings as PicoClaw left them, and of our li
   } 2>/dev/null | sum_of
 }
 
+has_owner_config() { # one that is neither our link nor what onboard made for us
+  is_there "$HOME/.picoclaw/config.json" || return 1
+  ! points_to "$HOME/.picoclaw/config.json" "fleet/$name/current/config.json" || return 1
+  ! noted file | grep -qxF -e "$(sum_of <"$HOME/.picoclaw/config.json") .picoclaw/config.json"
+}
+
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 survey() {
@@ -35,9 +41,7 @@ survey() {
   say current $(current)
   [ ! -f "$manifest" ] || while read -r line; do say manifest "$line"; done <"$manifest"
   cd "$HOME" || exit
-  if is_there .picoclaw/config.json && ! points_to .picoclaw/config.json "fleet/$name/current/config.json"; then
-    say owner config
-  fi
+  if has_owner_config; then say owner config; fi
   say done
 }
 
@@ -66,9 +70,7 @@ tell_kept() {
   if is_there "$link" && ! points_to "$link" "$fleet/current/picoclaw"; then
     say kept ".local/bin/picoclaw it is not ours; workers use the one in .picoclaw/fleet/$name/current"
   fi
-  if is_there "$HOME/.picoclaw/config.json" && [ "$scope" != home ] && [ -z "$(noted onboard)" ]; then
-    say kept ".picoclaw/config.json the owner's settings"
-  fi
+  if has_owner_config; then say kept ".picoclaw/config.json the owner's settings"; fi
 }
 
 # --- making room ------------------------------------------------------------------------------------------------------
@@ -210,7 +212,7 @@ onboard() { # only where it can destroy nothing: later versions overwrite memory
 }
 
 note_old_script() { # the binary and the .env that the shell scripts of old put there: a teardown may take them away
-  [ -z "$(noted env)" ] && [ -f .picoclaw/.env ] && [ -f .local/bin/picoclaw ] && [ ! -L .local/bin/picoclaw ] || return 0
+  [ -z "$(noted env)" ] && has_old_script || return 0
   note "old-script $(sum_of <.local/bin/picoclaw) .local/bin/picoclaw"
 }
 
@@ -239,11 +241,7 @@ extend_path() {
 }
 
 link_config() { # for versions that know only ~/.picoclaw/config.json; the owner's is never touched (SCOPE is `owner` then)
-  ! points_to .picoclaw/config.json "fleet/$name/current/config.json" || return 0
-  if is_there .picoclaw/config.json; then
-    # What onboard has just made is ours.
-    noted file | grep -qxF -e "$(sum_of <.picoclaw/config.json) .picoclaw/config.json" || return 0
-  fi
+  ! points_to .picoclaw/config.json "fleet/$name/current/config.json" && ! has_owner_config || return 0
   note "made .picoclaw/config.json"
   still_locked
   ln -s "fleet/$name/current/config.json" "$fleet/config.$me" && mv -f "$fleet/config.$me" .picoclaw/config.json ||

@@ -1,0 +1,175 @@
+"""The lab: many hosts on this machine, each a real sshd on an address of 127.0.0.0/8 with a home and processes of its own.
+
+A host is a process namespace: what looks through all processes of a host sees that host's only, as it would in a real
+fleet, and killing the first process of the namespace leaves nothing behind. That takes root.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncssh
+
+PORT = 2222
+_START_SECONDS = 30
+
+WORKER = """\
+#!/bin/sh
+# Answers after as many seconds as the task says, or with as many bytes.
+for last; do :; done
+case $last in
+  "sleep "*) sleep "${last#sleep }" ;;
+  "print "*) head -c "${last#print }" /dev/zero ;;
+esac
+printf '\\n🦞 done %s\\n' "$last"
+"""
+"""Stands for PicoClaw: what is measured is the way to it and back."""
+
+_SSHD_CONFIG = """\
+Port {port}
+ListenAddress {address}
+HostKey {folder}/host_key
+AuthorizedKeysFile {folder}/id.pub
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+UseDNS no
+PrintMotd no
+PrintLastLog no
+LogLevel ERROR
+MaxStartups 4096
+PermitRootLogin yes
+SetEnv HOME={home}
+"""
+
+
+@dataclass(frozen=True)
+class LabHost:
+    """One host: where it is, its home, and the process that holds its namespace."""
+
+    name: str
+    address: str
+    home: Path
+    process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """All hosts, and what a client needs to reach them.
+
+    Attributes:
+        hosts: In order.
+        folder: For whatever a contender wants to put down.
+        key: The client's private key.
+        known_hosts: The keys of all hosts.
+    """
+
+    hosts: tuple[LabHost, ...]
+    folder: Path
+    key: Path
+    known_hosts: Path
+
+    def config(self, count: int, **defaults: object) -> Path:
+        """A fleet config of the first hosts."""
+        file = self.folder / f"fleet-{count}.json"
+        hosts = [{"name": host.name, "host": host.address} for host in self.hosts[:count]]
+        settings = {"port": PORT, "ssh_key": str(self.key), "known_hosts": str(self.known_hosts), "slots": 8, **defaults}
+        file.write_text(json.dumps({"hosts": hosts, "defaults": settings}))
+        return file
+
+    def ssh_config(self, name: str, *lines: str) -> Path:
+        """An ssh_config with all hosts by name and some more lines, for programs that use OpenSSH's client."""
+        file = self.folder / f"ssh_config_{name}"
+        blocks = [f"Host {host.name}\n  HostName {host.address}" for host in self.hosts]
+        common = [
+            "Host *",
+            f"  Port {PORT}",
+            f"  IdentityFile {self.key}",
+            "  IdentitiesOnly yes",
+            "  BatchMode yes",
+            f"  UserKnownHostsFile {self.known_hosts}",
+            "  GlobalKnownHostsFile /dev/null",
+            *(f"  {line}" for line in lines),
+        ]
+        file.write_text("\n".join([*blocks, *common, ""]))
+        return file
+
+
+@contextmanager
+def lab(count: int) -> Generator[Lab]:
+    """Starts so many hosts, and stops all of it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="fleet-bench-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    hosts: list[LabHost] = []
+    Path("/run/sshd").mkdir(exist_ok=True)
+    try:
+        key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+        for name in ("host_key", "id"):
+            key.write_private_key(folder / name)
+            key.write_public_key(folder / f"{name}.pub")
+            (folder / name).chmod(0o600)
+        hosts += [_start(folder, number) for number in range(count)]
+        for host in hosts:
+            _await_greeting(host)
+        public = key.export_public_key().decode().strip()
+        known = folder / "known_hosts"
+        known.write_text("".join(f"[{host.address}]:{PORT} {public}\n" for host in hosts))
+        yield Lab(tuple(hosts), folder, folder / "id", known)
+    finally:
+        for host in hosts:
+            for child in _children(host.process.pid):
+                os.kill(child, signal.SIGKILL)
+            host.process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(folder: Path, number: int) -> LabHost:
+    name, address = f"h{number:04}", f"127.77.{number // 250}.{number % 250 + 1}"
+    home = folder / name
+    worker = home / ".local/bin/picoclaw"
+    worker.parent.mkdir(parents=True)
+    worker.write_text(WORKER)
+    worker.chmod(0o755)
+    config = folder / f"{name}.conf"
+    config.write_text(_SSHD_CONFIG.format(port=PORT, address=address, folder=folder, home=home))
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+    return LabHost(name, address, home, subprocess.Popen(command, stdin=subprocess.DEVNULL))
+
+
+def _await_greeting(host: LabHost) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            with socket.create_connection((host.address, PORT), timeout=_START_SECONDS):
+                return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline or host.process.poll() is not None:
+                raise
+            time.sleep(0.02)
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        yield from map(int, task.read_text().split())
+
+
+def server_cpu_seconds(hosts: tuple[LabHost, ...]) -> float:
+    """CPU that all hosts have used so far, ended processes included."""
+    ticks = 0
+    for host in hosts:
+        for child in _children(host.process.pid):
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(") ")[2].split()
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")

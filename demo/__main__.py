@@ -1,0 +1,147 @@
+"""The demo: a fleet of embedded hosts at work, driven through MCP as an AI agent would do it.
+
+The hosts are SSH servers inside this process, with temporary homes and a stand-in for PicoClaw. All else is real: the
+installed server, started by an MCP client over stdio, and what it does over SSH.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+from demo.screen import Screen
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters
+from mcp.types import TextContent
+from tests.embedded_fleet import COMMAND, EmbeddedFleet
+
+from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
+
+KERNEL = "Which kernel does this machine run?"
+REPORTS = [f"Read report {number} and say what is unusual." for number in range(1, 12)]
+ENDLESS = {"task": "Wait until the printer is free.", "timeout_seconds": 3}
+WORKERS: dict[str, Any] = {
+    "by_task": [
+        {"contains": "kernel", "exec": "uname -sr", "reply": "It runs {output}"},
+        {"contains": "report 4 ", "slow": 2.8, "reply": "Its disk is nearly full."},
+        {"contains": "report", "slow": 2.8, "reply": "Nothing unusual."},
+        {"contains": "printer", "partial": "The printer is busy.\n", "slow": 600},
+    ]
+}
+
+
+class Demo:
+    """Makes calls, shows them, and notes what does not come out as it should.
+
+    Args:
+        client: Connected to the server.
+        screen: Where to show them.
+
+    Attributes:
+        wrong: What came out otherwise than it should; empty in the end when all is well.
+    """
+
+    def __init__(self, client: Client, screen: Screen) -> None:
+        self._client = client
+        self._screen = screen
+        self._reports = 0
+        self.wrong: list[str] = []
+
+    async def run(self) -> None:
+        """Shows the main job from beginning to end."""
+        self._screen.heading("1. Look at the fleet")
+        self._screen.say("Three hosts are up. One is down on purpose: it is reported, and holds up nobody.")
+        status = await self._call("fleet_status")
+        self._expect("the hosts that are ready", [host["picoclaw"] for host in status["hosts"]].count("ready"), 3)
+        self._expect("the reason of the one that is down", status["hosts"][-1].get("reason"), "unreachable")
+
+        self._screen.heading("2. One task for one worker")
+        self._screen.say("No host is named: the least busy one that is ready gets it.")
+        job = await self._call("dispatch", task=KERNEL)
+        self._expect("the state of the job", job["state"], "succeeded")
+
+        self._screen.heading("3. Twelve tasks for six slots, one of which never ends")
+        self._screen.say("Each free slot takes the next task. The endless one is stopped after 3 s, on its host.")
+        batch = await self._call("dispatch_many", tasks=[ENDLESS, *REPORTS])
+        self._expect("the tasks that succeeded", batch["counts"]["succeeded"], len(REPORTS))
+        self._expect("the tasks that timed out", batch["counts"]["timed_out"], 1)
+        self._expect("whether there was progress to see", self._reports > 0, True)
+
+        self._screen.heading("4. One task for every host")
+        self._screen.say("The same answer is shown once with all its hosts, and a host that fails stops no other.")
+        everywhere = await self._call("dispatch_many", tasks=[KERNEL], hosts=["all"], mode="broadcast")
+        self._expect("the hosts that answered", everywhere["counts"]["succeeded"], 3)
+        self._expect("the hosts that did not", everywhere["counts"]["failed"], 1)
+
+    async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        self._screen.call(tool, arguments)
+        result = await self._client.call_tool(tool, arguments, progress_callback=self._note_progress)
+        for content in result.content:
+            if isinstance(content, TextContent):
+                self._screen.reply(content.text)
+        if result.is_error or result.structured_content is None:
+            raise RuntimeError(f"{tool} was refused")
+        return result.structured_content
+
+    async def _note_progress(self, progress: float, total: float | None, message: str | None) -> None:
+        self._reports += 1
+        self._screen.progress(progress, message or "")
+
+    def _expect(self, what: str, found: object, expected: object) -> None:
+        if found != expected:
+            self.wrong.append(f"{what}: {found!r}, and not {expected!r}")
+
+
+async def show(screen: Screen) -> Sequence[str]:
+    """Sets the fleet up, runs the demo and takes everything away again; returns what went wrong."""
+    screen.say(
+        "A fleet of embedded hosts: SSH servers inside this process, with temporary homes and a stand-in for PicoClaw. "
+        "The MCP server, its client and the SSH between them and the hosts are real."
+    )
+    with tempfile.TemporaryDirectory(prefix="picoclaw-fleet-demo-") as folder:
+        async with EmbeddedFleet(Path(folder) / "fleet") as fleet:
+            for name in ("ada", "bob", "cyd"):
+                await fleet.add(name, slots=2, knobs=WORKERS)
+            fleet.entries.append(fleet.entry("dot", port=1))
+            fleet.write_config()
+            async with Client(StdioServerParameters(command=COMMAND, env=fleet.environment)) as client:
+                demo = Demo(client, screen)
+                await demo.run()
+    return demo.wrong
+
+
+def tell_next_steps(screen: Screen) -> None:
+    """Says what to type for one's own fleet."""
+    screen.heading("Now your own fleet")
+    screen.say(f"Name your machines in {DEFAULT_PATH}:")
+    screen.command(TEMPLATE.rstrip())
+    screen.say("Trust the key of each host that ssh doesn't know yet, after a look at its fingerprint:")
+    screen.command(f"{COMMAND} trust darth")
+    screen.say("Register the server in your client, one of:")
+    screen.command(f"claude mcp add picoclaw-fleet -- {COMMAND}")
+    screen.command(f"codex mcp add picoclaw-fleet -- {COMMAND}")
+    screen.command(f"openclaw mcp add picoclaw-fleet --command {COMMAND}")
+    screen.say('And ask it: "How is my fleet?"')
+
+
+def main() -> int:
+    """Runs the demo; 0 when everything came out as it should."""
+    screen = Screen()
+    try:
+        wrong = anyio.run(show, screen)
+    except KeyboardInterrupt:
+        screen.say("\nStopped. Nothing of the demo is left.")
+        return 130
+    for problem in wrong:
+        screen.trouble(f"This came out wrong: {problem}.")
+    if not wrong:
+        tell_next_steps(screen)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

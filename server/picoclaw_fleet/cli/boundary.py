@@ -1,0 +1,56 @@
+"""The error boundary: whatever goes wrong becomes one message and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, cast
+
+import click
+
+from picoclaw_fleet.cli import exit_codes
+from picoclaw_fleet.cli.exit_codes import ExitCode
+from picoclaw_fleet.cli.output import say, styled
+from picoclaw_fleet.errors import FleetError
+
+VERBOSITY = "picoclaw_fleet.verbosity"
+"""Where in the context's `meta` it is kept how often -v was given."""
+
+
+class FleetGroup(click.Group):
+    """The commands, and what becomes of their errors."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; see click."""
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort) as error:
+            say("Interrupted.")
+            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from error
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            cause = _innermost(error)
+            if isinstance(cause, BrokenPipeError):
+                raise cause from error
+            raise click.exceptions.Exit(_report(cause, ctx)) from error
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error itself: what passes through a task group comes out wrapped."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
+
+
+def _report(error: BaseException, ctx: click.Context) -> ExitCode:
+    label = styled("Error:", err=True, fg="red", bold=True)
+    if isinstance(error, FleetError):
+        say(f"{label} {error.message}" + (f"\n{error.next_step}" if error.next_step else ""))
+        return exit_codes.of_error(error)
+    if ctx.meta.get(VERBOSITY):
+        say("".join(traceback.format_exception(error)).rstrip())
+    said = " ".join(str(error).split())
+    say(f"{label} something unexpected: {type(error).__name__}{f': {said}' if said else ''}.")
+    if not ctx.meta.get(VERBOSITY):
+        say("Run it again with -v to see where.")
+    return ExitCode.BROKEN

@@ -1,0 +1,266 @@
+"""Staying with jobs until they end, for as long as it takes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Protocol
+
+import anyio
+
+from picoclaw_fleet.cli.interrupt import Choice, ask
+from picoclaw_fleet.cli.live import Picture, Row, Screen
+from picoclaw_fleet.cli.output import counted, say, say_left, size
+from picoclaw_fleet.fleet import Fleet
+from picoclaw_fleet.results import BatchResult, JobEntry, JobResult, Result
+
+LOOK_SECONDS = 0.5
+"""How often the picture is drawn anew; the end of a job is seen no later."""
+
+_PAGE = 100
+_UNFINISHED = ("queued", "running")
+
+
+class Leave(Enum):
+    """When to leave jobs that run."""
+
+    AT_ONCE = 0
+    WHEN_STARTED = 1
+    AT_THE_END = 2
+
+
+class Reader(Protocol):
+    """Whoever wants to be told of the jobs."""
+
+    async def started(self, scope: Scope, total: int) -> None:
+        """The jobs are taken in."""
+        ...
+
+    async def counted(self, counts: Counter[str], elapsed: float) -> None:
+        """The numbers of jobs in each state have changed."""
+        ...
+
+    async def ended(self, job: JobResult, rest: AsyncIterator[JobResult]) -> None:
+        """A job has ended; `job` is its first page, `rest` reads those after it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A job, or a batch."""
+
+    job_id: str = ""
+    batch_id: str = ""
+
+    @classmethod
+    def of(cls, scope_id: str) -> Scope:
+        """The scope of that id."""
+        return cls(batch_id=scope_id) if scope_id.startswith("b_") else cls(job_id=scope_id)
+
+    def __str__(self) -> str:
+        return self.job_id or self.batch_id
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How it ended.
+
+    Attributes:
+        result: The batch or the job as it is now.
+        jobs: All jobs, in the order in which they were given.
+        notices: What came up besides.
+        interrupted: Whether Ctrl-C was pressed, and not taken back.
+        left: Whether jobs were left running.
+    """
+
+    result: JobResult | BatchResult
+    jobs: Sequence[JobEntry]
+    notices: Sequence[str]
+    interrupted: bool
+    left: bool
+
+
+class Follower:
+    """Follows jobs.
+
+    Args:
+        fleet: Where they are.
+        screen: Where progress is shown.
+        reader: Is told of their ends, one after the other.
+        leave: When to leave.
+    """
+
+    def __init__(self, fleet: Fleet, screen: Screen, reader: Reader, *, leave: Leave) -> None:
+        self._leave = leave
+        self._fleet = fleet
+        self._screen = screen
+        self._reader = reader
+        self._began = time.monotonic()
+        self._scope = Scope()
+        self._jobs: Sequence[JobEntry] = ()
+        self._states: dict[str, str] = {}
+        self._received: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
+        self._notices: dict[str, None] = {}
+        self._interrupted = False
+        self._left = False
+
+    async def follow(self, begin: Callable[[], Awaitable[JobResult | BatchResult]]) -> Followed:
+        """Begins with something and stays with it until all of it has ended, or the person leaves.
+
+        Args:
+            begin: Starts the jobs, or looks them up, without waiting for them.
+
+        Raises:
+            FleetError: They could not be started or found.
+        """
+        try:
+            with anyio.open_signal_receiver(signal.SIGINT) as signals:
+                first = await begin()
+                self._scope = Scope.of(first.batch_id if isinstance(first, BatchResult) else first.job_id)
+                self._note(first)
+                total = first.counts.total if isinstance(first, BatchResult) else 1
+                await self._reader.started(self._scope, total)
+                self._screen.show(Picture((), str(self._scope), [f"{self._scope}: {counted(total, 'job')}"]))
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._heed, signals, tasks.cancel_scope)
+                    await self._stay()
+                    tasks.cancel_scope.cancel()
+        except BaseException:
+            self._screen.close()
+            if str(self._scope):
+                say_left(str(self._scope))
+            raise
+        self._screen.close()
+        result = await self._result()
+        return Followed(result, self._jobs, list(self._notices), self._interrupted, self._left)
+
+    async def _stay(self) -> None:
+        while True:
+            self._jobs = await self._all_jobs()
+            news = [line for job in self._jobs if (line := self._change(job))]
+            self._screen.show(self._picture(news))
+            for job in self._jobs:
+                if job.state not in _UNFINISHED and job.job_id not in self._received:
+                    await self._deliver(job)
+            await self._count()
+            self._screen.show(self._picture([]))
+            if len(self._received) == len(self._jobs):
+                return
+            started = not self._counts["queued"]
+            if self._leave is Leave.AT_ONCE or (self._leave is Leave.WHEN_STARTED and started):
+                self._left = True
+                return
+            self._note(await self._result(wait_seconds=LOOK_SECONDS))
+
+    async def _heed(self, signals: AsyncIterator[signal.Signals], staying: anyio.CancelScope) -> None:
+        """Waits for Ctrl-C, asks at the first one, and leaves at the second."""
+        await anext(signals)
+        async with self._screen.aside():
+            choice = await ask(signals)
+        if choice is Choice.STOP:
+            self._interrupted = True
+            say("Stopping the jobs. Ctrl-C leaves without waiting for that.")
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._stop)
+                await anext(signals)
+                tasks.cancel_scope.cancel()
+        elif choice is Choice.WAIT:
+            await anext(signals)
+        self._interrupted = self._left = True
+        staying.cancel()
+
+    async def _stop(self) -> None:
+        self._note(await self._fleet.cancel(self._scope.job_id, self._scope.batch_id))
+
+    async def _result(self, *, wait_seconds: float = 0) -> JobResult | BatchResult:
+        return await self._fleet.result(self._scope.job_id, self._scope.batch_id, wait_seconds=wait_seconds)
+
+    async def _all_jobs(self) -> Sequence[JobEntry]:
+        if self._scope.job_id:
+            result = await self._result()
+            self._note(result)
+            assert isinstance(result, JobResult)
+            return [result]
+        jobs: list[JobEntry] = []
+        offset: int | None = 0
+        while offset is not None:
+            page = await self._fleet.jobs(batch_id=self._scope.batch_id, offset=offset, limit=_PAGE)
+            self._note(page)
+            jobs += page.jobs
+            offset = page.next_offset
+        return jobs[::-1]
+
+    async def _deliver(self, job: JobEntry) -> None:
+        first = await self._fleet.result(job.job_id)
+        assert isinstance(first, JobResult)
+        self._note(first)
+        received = first.next_offset or len(f"{first.answer or ''}{first.output or ''}".encode())
+
+        async def rest() -> AsyncIterator[JobResult]:
+            nonlocal received
+            offset = first.next_offset
+            while offset is not None:
+                page = await self._fleet.result(job.job_id, offset=offset)
+                assert isinstance(page, JobResult)
+                yield page
+                received = page.next_offset or offset + len(f"{page.answer or ''}{page.output or ''}".encode())
+                offset = page.next_offset
+
+        async with self._screen.aside():
+            await self._reader.ended(first, rest())
+        self._received[job.job_id] = received
+
+    async def _count(self) -> None:
+        counts = Counter(job.state for job in self._jobs)
+        if counts != self._counts:
+            self._counts = counts
+            await self._reader.counted(counts, time.monotonic() - self._began)
+
+    def _note(self, result: Result) -> None:
+        """Keeps what is said besides; that these jobs have ended is told anyway."""
+        own = (str(self._scope), *(job.job_id for job in self._jobs))
+        self._notices.update(dict.fromkeys(notice for notice in result.notices if not notice.startswith(own)))
+
+    def _change(self, job: JobEntry) -> str:
+        """What has changed with a job, as a line; "" when nothing has."""
+        state = job.state + (f" ({job.reason})" if job.reason else "")
+        if self._states.get(job.job_id, "queued") == state:
+            return ""
+        self._states[job.job_id] = state
+        took = f" in {job.duration_seconds:g} s" if job.duration_seconds is not None else ""
+        return f"{job.host or '-'} {job.job_id} {state}{took}"
+
+    def _picture(self, news: Sequence[str]) -> Picture:
+        by_host: dict[str, list[JobEntry]] = {}
+        for job in self._jobs:
+            if job.host:
+                by_host.setdefault(job.host, []).append(job)
+        rows = sorted((self._row(name, jobs) for name, jobs in by_host.items()), key=lambda row: row.seconds is None)
+        done = sum(job.state not in _UNFINISHED for job in self._jobs)
+        queued = sum(job.state == "queued" for job in self._jobs)
+        parts = [
+            str(self._scope),
+            f"{done} of {len(self._jobs)} done",
+            f"{queued} queued" if queued else "",
+            f"{size(sum(self._received.values()))} received",
+            f"{time.monotonic() - self._began:.0f} s",
+        ]
+        return Picture(rows, ", ".join(filter(None, parts)), news)
+
+    def _row(self, name: str, jobs: Sequence[JobEntry]) -> Row:
+        counts = Counter(job.state for job in jobs)
+        state = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
+        reasons = sorted({job.reason for job in jobs if job.reason and job.state in _UNFINISHED})
+        running = [job.started_at for job in jobs if job.state == "running" and job.started_at]
+        return Row(
+            name,
+            f"{state} ({', '.join(reasons)})" if reasons else state,
+            sum(self._received.get(job.job_id, 0) for job in jobs),
+            (datetime.now(UTC) - min(running)).total_seconds() if running else None,
+        )

@@ -1,0 +1,98 @@
+"""Adding a host to the fleet config: the text stays as the user wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from picoclaw_fleet.clients import json_text
+from picoclaw_fleet.config_files import TEMPLATE, load_config
+from picoclaw_fleet.errors import ConfigError, UsageError
+from picoclaw_fleet.inventory import Host, Inventory
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The fleet config with one more host, not written yet.
+
+    Attributes:
+        path: The fleet config's file.
+        text: What is to be in it.
+        host: The new host, with the defaults applied.
+    """
+
+    path: Path
+    text: str
+    host: Host
+
+    @classmethod
+    def of(cls, path: Path, entry: Mapping[str, Any]) -> Draft:
+        """Drafts it.
+
+        Args:
+            path: The fleet config's file; it need not exist, and the template's sample host gives way.
+            entry: The new host's keys.
+
+        Raises:
+            ConfigError: The config can't be used as it is, or not with that host in it.
+        """
+        text = _text(path)
+        name = str(entry["name"])
+        if text != TEMPLATE and name in {host.name for host in load_config(path).hosts}:
+            raise UsageError(f"{path} has a host {name} already.", next_step="Edit it there, or take another name.")
+        text = _without_sample(text) if text == TEMPLATE else text
+        text = json_text.append(text, ("hosts",), dict(entry))
+        return cls(path, text, _checked(path, text).get(name))
+
+    def save(self) -> None:
+        """Writes it, all or nothing, with the mode that the file has, or for its owner only.
+
+        Raises:
+            UsageError: It can't be written.
+        """
+        target = self.path.resolve()
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+            draft = _beside(target, self.text)
+            draft.chmod(mode)
+            draft.replace(target)
+        except OSError as error:
+            raise UsageError(f"{target} can't be written: {error.strerror}.") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return TEMPLATE
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the fleet config can't be read: {error}.", file=path) from error
+
+
+def _without_sample(text: str) -> str:
+    return json.dumps({**json.loads(text), "hosts": []}, indent=2) + "\n"
+
+
+def _checked(path: Path, text: str) -> Inventory:
+    """Reads the text as a fleet config; errors speak of the file that it is for."""
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, path.name)
+        draft.write_text(text, encoding="utf-8")
+        try:
+            return Inventory.from_config(load_config(draft))
+        except ConfigError as error:
+            message = error.message.replace(f"{draft}:", f"{path}: with the new host, line ")
+            raise UsageError(message, next_step="Nothing was added.") from error
+
+
+def _beside(target: Path, text: str) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    return Path(name)

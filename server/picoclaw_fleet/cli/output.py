@@ -1,0 +1,136 @@
+"""What is printed: data on stdout, as text or JSON; all else on stderr; colour on terminals only, and by choice."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from picoclaw_fleet.results import HostEntry, JobEntry
+
+UI_VERSION = "1.0"
+"""Of the JSON lines: the second number rises when something is added, the first when something else changes."""
+
+_COLOURS = {
+    "ready": "green",
+    "succeeded": "green",
+    "installed": "green",
+    "upgraded": "green",
+    "removed": "green",
+    "ok": "green",
+    "running": "cyan",
+    "in_progress": "cyan",
+    "timed_out": "yellow",
+    "cancelled": "yellow",
+    "missing": "yellow",
+    "warning": "yellow",
+    "failed": "red",
+    "lost": "red",
+    "error": "red",
+    "unreachable": "red",
+}
+
+
+def say(text: str) -> None:
+    """Tells the person something that is not data."""
+    click.echo(text, err=True)
+
+
+def styled(text: str, *, err: bool = False, **style: Any) -> str:
+    """The text in colour where the stream is a terminal and NO_COLOR is not set."""
+    stream = sys.stderr if err else sys.stdout
+    return click.style(text, **style) if stream.isatty() and not os.environ.get("NO_COLOR") else text
+
+
+def state_word(state: str, *, err: bool = False) -> str:
+    """A state or outcome, in its colour."""
+    return styled(state, err=err, fg=_COLOURS.get(state))
+
+
+def as_data(result: BaseModel) -> dict[str, Any]:
+    """A result as the tools return it: without what has nothing to say."""
+    data = result.model_dump(mode="json", exclude_none=True)
+    if not data.get("notices"):
+        data.pop("notices", None)
+    return data
+
+
+def print_json(data: Mapping[str, Any] | BaseModel) -> None:
+    """Prints one JSON document."""
+    plain = data if isinstance(data, Mapping) else as_data(data)
+    click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def print_event(kind: str, data: Mapping[str, Any]) -> None:
+    """Prints one of the JSON lines of long work, at once."""
+    click.echo(json.dumps({"type": kind, **data}, ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def print_version() -> None:
+    """Prints the first of the JSON lines."""
+    print_event("version", {"ui": UI_VERSION})
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], state: int | None = None) -> None:
+    """Prints columns, as wide as they have to be.
+
+    Args:
+        head: Their names.
+        rows: Their cells; None is shown as "-".
+        state: The number of the column whose words are shown in their colours.
+    """
+    cells = [["-" if cell is None or cell == "" else _short(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    click.echo(styled(_line(head, widths), bold=True))
+    for row in cells:
+        padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        if state is not None:
+            padded[state] = state_word(row[state]) + " " * (widths[state] - len(row[state]))
+        click.echo("  ".join(padded).rstrip())
+
+
+def print_notices(notices: Sequence[str]) -> None:
+    """Tells what the person should know besides."""
+    for notice in notices:
+        say(f"{styled('Note:', err=True, bold=True)} {notice}")
+
+
+def trouble(entry: HostEntry | JobEntry, host: str) -> str:
+    """Why something is not as it should be, and what to do about it; the host's name is told elsewhere."""
+    said = (entry.message or "").removeprefix(f"{host}: ")
+    return " ".join(part for part in (f"{entry.reason}.", said, entry.next_step) if part)
+
+
+def say_left(scope_id: str) -> None:
+    """Tells how to get back to a job or batch that goes on."""
+    say(f"Left running. Back to it: picoclaw-fleet logs --follow {scope_id}")
+    say(f"Stop it: picoclaw-fleet cancel {scope_id}")
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{number} {noun}" + "s" * (number != 1)
+
+
+def size(count: int) -> str:
+    """So many bytes, to be read at a glance."""
+    for unit, factor in (("MB", 1_000_000), ("kB", 1_000)):
+        if count >= factor:
+            return f"{count / factor:.1f} {unit}"
+    return f"{count} B"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _short(cell: object) -> str:
+    return f"{cell:g}" if isinstance(cell, float) else str(cell)

@@ -1,0 +1,102 @@
+"""Those who are told of jobs, and print them: as text for people, as JSON lines for programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+import click
+
+from picoclaw_fleet.cli.output import as_data, print_event, print_notices, say, say_left, state_word, styled, trouble
+
+if TYPE_CHECKING:
+    from picoclaw_fleet.cli.follow import Followed, Scope
+    from picoclaw_fleet.results import JobEntry, JobResult
+
+
+class JsonReader:
+    """Prints a line of JSON for each event."""
+
+    async def started(self, scope: Scope, total: int) -> None:
+        """See Reader."""
+        print_event("started", {**_named(scope), "total": total})
+
+    async def counted(self, counts: Counter[str], elapsed: float) -> None:
+        """See Reader."""
+        print_event("progress", {"counts": dict(counts), "elapsed_seconds": round(elapsed, 1)})
+
+    async def ended(self, job: JobResult, rest: AsyncIterator[JobResult]) -> None:
+        """Prints the job as the tool job_result returns it: one page of its output, and where the next one begins."""
+        print_event("job", as_data(job))
+
+
+class TextReader:
+    """Prints what jobs printed, all of it, page by page.
+
+    Args:
+        titles: Whether each job gets a line that says whose output follows; else only its answer is printed, or what
+            it printed instead of one.
+    """
+
+    def __init__(self, *, titles: bool) -> None:
+        self._titles = titles
+
+    async def started(self, scope: Scope, total: int) -> None:
+        """See Reader."""
+
+    async def counted(self, counts: Counter[str], elapsed: float) -> None:
+        """See Reader."""
+
+    async def ended(self, job: JobResult, rest: AsyncIterator[JobResult]) -> None:
+        """Prints a job."""
+        if self._titles:
+            took = f" in {job.duration_seconds:g} s" if job.duration_seconds is not None else ""
+            title = f"--- {job.host or 'no host'} {job.job_id}"
+            click.echo(f"{styled(title, bold=True)} {state_word(job.state)}{took}")
+        show_rest = self._titles or not job.answer
+        _print(job, show_rest=show_rest)
+        async for page in rest:
+            _print(page, show_rest=show_rest)
+        if self._titles and job.reason:
+            say(f"{job.host or 'no host'} {job.job_id}: {trouble(_advised(job), job.host or '')}")
+        if job.files:
+            folder = f"~/.picoclaw/fleet/*/jobs/{job.job_id}/workspace/"
+            say(f"It left files on {job.host} in {folder}: {', '.join(job.files)}")
+
+
+def finish(followed: Followed, *, as_json: bool) -> None:
+    """Prints how it ended as a whole, and how to go on."""
+    result = followed.result
+    data = as_data(result)
+    named = "batch_id" if "jobs" in data else "job_id"
+    scope_id = data[named]
+    if as_json:
+        shown = {key: data[key] for key in ("summary", named, "counts", "next_step") if key in data}
+        if followed.notices:
+            shown["notices"] = list(followed.notices)
+        print_event("result", shown)
+    else:
+        say(result.summary)
+        if named == "job_id" and not followed.left and (advice := _advised(followed.jobs[0]).next_step):
+            say(advice)
+        print_notices(followed.notices)
+    if followed.left:
+        say_left(scope_id)
+    elif named == "batch_id" and any(job.state != "succeeded" for job in followed.jobs):
+        say(f"What did not succeed, again: picoclaw-fleet map --rerun {scope_id}")
+
+
+def _advised(job: JobEntry) -> JobEntry:
+    """The job without words about how to call a tool for the rest of its output: that has been printed."""
+    return job.model_copy(update={"next_step": None}) if job.truncated else job
+
+
+def _print(page: JobResult, *, show_rest: bool) -> None:
+    for text in (page.answer, page.output if show_rest else None):
+        if text:
+            click.echo(text)
+
+
+def _named(scope: Scope) -> dict[str, str]:
+    return {"batch_id": scope.batch_id} if scope.batch_id else {"job_id": scope.job_id}

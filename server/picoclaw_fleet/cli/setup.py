@@ -1,0 +1,108 @@
+"""Commands that make the fleet config: init and add."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from picoclaw_fleet.cli.exit_codes import TABLE, ExitCode
+from picoclaw_fleet.cli.options import common
+from picoclaw_fleet.cli.output import say
+
+if TYPE_CHECKING:
+    from picoclaw_fleet.inventory import Host
+
+
+@click.command()
+@common
+def init(config: str | None) -> None:
+    """Create the fleet config from a template.
+
+    Only its owner may read it. One that exists is left as it is.
+    """
+    from picoclaw_fleet.config_files import config_path, create_template
+
+    path = config_path(config)
+    created = create_template(path)
+    click.echo(path)
+    say("Created." if created else "It is there already.")
+    say("Next: picoclaw-fleet add NAME, or edit the file; then: picoclaw-fleet doctor --probe")
+
+
+@click.command(epilog=TABLE)
+@click.argument("name")
+@click.option("--host", "address", metavar="ADDRESS", help="Host name, IP address or alias from ~/.ssh/config.")
+@click.option("--port", type=int, metavar="PORT", help="SSH port; else ~/.ssh/config or 22.")
+@click.option("--user", metavar="USER", help="Login name; else the defaults', ~/.ssh/config or your own.")
+@click.option(
+    "--key", "ssh_key", metavar="FILE", help="Private key; else the defaults', ~/.ssh/config, agent, usual files."
+)
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="To select it by, as tag:WORD. Repeatable.")
+@click.option("--jump", metavar="HOPS", help="Jump hosts on the way.")
+@click.option("--yes", is_flag=True, help="Trust the host key without asking.")
+@click.option("--no-check", is_flag=True, help="Don't try to reach it.")
+@common
+def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any) -> None:
+    """Add host NAME to the fleet config.
+
+    Tries it first. Asks for what isn't given where there is a terminal, shows the host key to trust, and logs in.
+    What is in the config stays as it is written.
+
+    \b
+    Examples:
+      picoclaw-fleet add web1
+      picoclaw-fleet add web1 --host 192.0.2.7 --user pi --key ~/.ssh/id_ed25519 --tag web
+    """
+    import anyio
+
+    from picoclaw_fleet.cli.host_entry import Draft
+    from picoclaw_fleet.config_files import config_path
+
+    draft = Draft.of(config_path(config), {"name": name, **_asked(answers)})
+    if no_check or anyio.run(_can_be_used, draft.host, yes):
+        draft.save()
+        say(f"{name} is in {draft.path} now. See how it is: picoclaw-fleet status {name}")
+    else:
+        say("Nothing was added.")
+        sys.exit(ExitCode.USAGE)
+
+
+def _asked(answers: dict[str, Any]) -> dict[str, Any]:
+    """The entry's keys, asked for where that is possible."""
+    if not answers["address"]:
+        if not sys.stdin.isatty():
+            raise click.UsageError("Give --host, the address of the host.")
+        answers["address"] = click.prompt("Host name or IP address", err=True)
+        for key, question in (("user", "Login name"), ("ssh_key", "Private key file")):
+            if not answers[key]:
+                answers[key] = click.prompt(
+                    f"{question} (Enter: as ssh decides)", default="", show_default=False, err=True
+                )
+    answers["host"] = answers.pop("address")
+    answers["tags"] = list(answers["tags"])
+    return {key: answers[key] for key in ("host", "port", "user", "ssh_key", "jump", "tags") if answers[key]}
+
+
+async def _can_be_used(host: Host, yes: bool) -> bool:
+    """Logs in, after the person has agreed to the host key where it is not known.
+
+    Raises:
+        HostError: The host can't be reached, or lets nobody in.
+    """
+    from picoclaw_fleet.cli.hosts import offer_to_trust
+    from picoclaw_fleet.errors import HostError, Reason
+    from picoclaw_fleet.transport import Pool
+
+    async with Pool() as pool:
+        try:
+            await pool.connect(host)
+        except HostError as error:
+            if error.reason is not Reason.HOST_KEY_UNKNOWN:
+                raise
+            if not await offer_to_trust(host, yes):
+                return False
+            await pool.connect(host)
+    say(f"{host.name} lets us in.")
+    return True

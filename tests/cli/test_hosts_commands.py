@@ -1,0 +1,134 @@
+"""init, add, hosts, trust and status."""
+
+from __future__ import annotations
+
+import asyncssh
+
+from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.results import HostsResult
+from tests.cli.terminal import Shell, terminal
+from tests.embedded_fleet import EmbeddedFleet
+
+
+async def test_status_shows_a_table_and_ends_by_what_it_saw(fleet: EmbeddedFleet, shell: Shell) -> None:
+    well = await shell("status")
+    assert well.code == 0
+    assert [line.split()[:2] for line in well.out.splitlines()[1:]] == [["ada", "ready"], ["bob", "ready"]]
+    await fleet.add("bare", picoclaw=b"")
+    fleet.entries.append(fleet.entry("down", port=1))
+    fleet.write_config()
+    assert (await shell("status", "bare")).code == 3
+    assert (await shell("status", "down")).code == 4
+    mixed = await shell("status", "--json")
+    assert mixed.code == 3
+    states = {host.name: host.picoclaw for host in HostsResult.model_validate(mixed.data).hosts}
+    assert states == {"ada": "ready", "bob": "ready", "bare": "missing", "down": "unknown"}
+
+
+async def test_hosts_lists_what_the_config_says_and_contacts_nobody(fleet: EmbeddedFleet, shell: Shell) -> None:
+    fleet.entries = [{**fleet.entry("down", port=1), "tags": ["web", "old"]}]
+    fleet.write_config()
+    done = await shell("hosts", "tag:web")
+    assert done.code == 0
+    assert done.out.splitlines()[1].split() == ["down", "127.0.0.1", "1", "me", "-", "-", "web,", "old"]
+    assert (await shell("hosts", "--json")).data["hosts"][0]["tags"] == ["web", "old"]
+
+
+async def test_an_unknown_host_is_wrong_usage_with_the_nearest_name(shell: Shell) -> None:
+    done = await shell("status", "adda")
+    assert done.code == 2
+    assert "Did you mean ada?" in done.err
+
+
+async def test_a_config_that_is_missing_is_created_and_said_so(fleet: EmbeddedFleet, shell: Shell) -> None:
+    fleet.config.unlink()
+    done = await shell("status")
+    assert done.code == 2
+    assert f"created at {fleet.config}" in done.err
+
+
+async def test_init_creates_the_template_once(fleet: EmbeddedFleet, shell: Shell) -> None:
+    path = fleet.home / "new" / "fleet.json"
+    first = await shell("init", "--config", str(path))
+    assert (first.code, first.out) == (0, f"{path}\n")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (TEMPLATE, 0o600)
+    path.write_text("mine")
+    assert (await shell("init", "--config", str(path))).code == 0
+    assert path.read_text() == "mine"
+
+
+async def test_add_logs_in_and_leaves_the_text_as_it_was(fleet: EmbeddedFleet, shell: Shell) -> None:
+    text = '{"hosts": [\n    {"name": "old", "host": "192.0.2.1"}\n  ],\n  "defaults":   {}}\n'
+    fleet.config.write_text(text)
+    port, key = fleet.hosts["ada"].port, str(fleet.folder / "id_ed25519")
+    args = ("add", "new", "--host", "127.0.0.1", "--port", str(port), "--user", "me", "--key", key)
+    unknown = await shell(*args)
+    assert unknown.code == 2
+    assert "SHA256:" in unknown.out
+    assert fleet.config.read_text() == text
+    done = await shell(*args, "--yes")
+    assert done.code == 0
+    added = fleet.config.read_text()
+    assert added.startswith(text[: text.index("\n  ]")])
+    assert added.endswith(text[text.index("\n  ],") :])
+    assert (await shell("status", "new")).code == 0
+    twice = await shell(*args)
+    assert twice.code == 2
+    assert "has a host new already" in twice.err
+    assert fleet.config.read_text() == added
+
+
+async def test_a_host_out_of_reach_is_not_added_unless_it_need_not_be_tried(fleet: EmbeddedFleet, shell: Shell) -> None:
+    before = fleet.config.read_text()
+    args = ("add", "down", "--host", "127.0.0.1", "--port", "1")
+    assert (await shell(*args)).code == 4
+    assert fleet.config.read_text() == before
+    assert (await shell(*args, "--no-check")).code == 0
+    assert (await shell("hosts", "down")).code == 0
+
+
+async def test_what_the_config_can_not_hold_is_refused(fleet: EmbeddedFleet, shell: Shell) -> None:
+    before = fleet.config.read_text()
+    done = await shell("add", "two words", "--host", "127.0.0.1")
+    assert done.code == 2
+    assert str(fleet.config) in done.err
+    assert "hosts[2].name" in done.err
+    assert fleet.config.read_text() == before
+
+
+async def test_the_first_host_takes_the_place_of_the_sample(fleet: EmbeddedFleet, shell: Shell) -> None:
+    fleet.config.unlink()
+    assert (await shell("add", "one", "--host", "192.0.2.1", "--no-check")).code == 0
+    assert [host["name"] for host in (await shell("hosts", "--json")).data["hosts"]] == ["one"]
+    assert fleet.config.stat().st_mode & 0o777 == 0o600
+
+
+async def test_add_asks_on_a_terminal(fleet: EmbeddedFleet, shell: Shell) -> None:
+    port = str(fleet.hosts["ada"].port)
+    async with terminal(fleet, "add", "new", "--port", port) as screen:
+        await screen.shows("Host name or IP address")
+        screen.type(b"127.0.0.1\n")
+        await screen.shows("Login name")
+        screen.type(b"me\n")
+        await screen.shows("Private key file")
+        screen.type(f"{fleet.folder / 'id_ed25519'}\n".encode())
+        await screen.shows("Is that the key of this host?")
+        screen.type(b"y\n")
+        assert await screen.end() == 0
+    assert (await shell("status", "new")).code == 0
+
+
+async def test_trust_shows_the_fingerprint_and_asks(fleet: EmbeddedFleet, shell: Shell) -> None:
+    del fleet.entries[0]["host_key"]
+    fleet.write_config()
+    known = fleet.home / ".ssh/known_hosts"
+    fingerprint = asyncssh.import_public_key(fleet.hosts["ada"].host_key).get_fingerprint()
+    unasked = await shell("trust", "ada")
+    assert unasked.code == 2
+    assert fingerprint in unasked.out
+    assert not known.exists()
+    async with terminal(fleet, "trust", "ada") as screen:
+        await screen.shows("Is that the key of this host?")
+        screen.type(b"y\n")
+        assert await screen.end() == 0
+    assert (await shell("status", "ada")).code == 0

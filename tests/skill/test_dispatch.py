@@ -1,0 +1,214 @@
+"""dispatch.sh: one task, one host, one answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.servers import ClientKey, OpenSshServer
+from tests.skill.desk import GONE, SCRIPTS, SECONDS, Desk
+from tests.skill.watch import Watch
+from tests.skill.worker import Worker
+from tests.standin import API_KEY
+
+
+async def test_each_outcome_has_its_exit_code_on_every_kind_of_host(desk: Desk, any_worker: Worker) -> None:
+    missing = await desk.run("dispatch.sh", *any_worker.login, "try")
+    assert (missing.status, ": not_installed: " in missing.err) == (4, True), missing
+
+    any_worker.with_picoclaw(stderr_bytes="a warning\n")
+    answered = await desk.run("dispatch.sh", *any_worker.login, "count the sheep\n'$(id)' \"`id`\" \\n é")
+    assert (answered.status, answered.out) == (0, "done: count the sheep\n'$(id)' \"`id`\" \\n é\n"), answered
+    assert "a warning" in answered.err
+
+    any_worker.knobs(exit=3)
+    failed = await desk.run("dispatch.sh", *any_worker.login, "try")
+    assert (failed.status, "failed (exit_code): PicoClaw ended with status 3" in failed.err) == (1, True), failed
+
+    any_worker.knobs(partial="half of it", slow=30)
+    late = await desk.run("dispatch.sh", *any_worker.login, "dawdle", 1)
+    assert (late.status, "half of it" in late.out) == (124, True), late
+    assert "timed_out (timeout): it was stopped after 1 s" in late.err
+
+    assert (any_worker.jobs(), desk.leftovers) == ([], [])
+
+
+async def test_a_task_that_comes_over_stdin_is_in_no_argument_but_picoclaws_own(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    with Watch("an Easter egg") as seen:
+        done = await desk.run("dispatch.sh", *worker.login, "-", stdin=b"an Easter egg\n")
+
+    assert (done.status, done.out) == (0, "done: an Easter egg\n\n")
+    assert [command for command in seen.commands if "picoclaw agent -s" not in command] == []
+
+
+async def test_a_long_task_arrives_whole(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    task = "x" * 119_999 + "\n"
+
+    done = await desk.run("dispatch.sh", *worker.login, "-", stdin=task.encode())
+
+    assert done.status == 0
+    assert done.out == f"done: {task}\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "reason"), [(b" \n\t", "bad_task"), (b"nul\0", "bad_task"), (b"x" * 120_001, "too_large")]
+)
+async def test_a_task_that_cannot_be_told_is_refused_before_any_host_is_touched(
+    desk: Desk, task: bytes, reason: str
+) -> None:
+    done = await desk.run("dispatch.sh", "203.0.113.1", "nobody", "-", stdin=task)
+
+    assert done.status == 2
+    assert reason in done.err
+
+
+@pytest.mark.parametrize("seconds", ["0", "x", "86401", "-1", "1.5", "9999999999999999999999"])
+async def test_a_timeout_has_to_be_a_number_of_seconds(desk: Desk, seconds: str) -> None:
+    done = await desk.run("dispatch.sh", "203.0.113.1", "nobody", "a task", seconds)
+    assert done.status == 2
+    assert "1 to 86400" in done.err
+
+
+async def test_a_command_of_picoclaws_is_sent_as_a_task(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    done = await desk.run("dispatch.sh", *worker.login, "/show model")
+    assert done.out == "done: Task: /show model\n"
+    assert '"Task: ..."' in done.err
+
+
+async def test_an_answer_is_told_from_banner_and_logs_and_is_made_harmless(desk: Desk, worker: Worker) -> None:
+    answer = f"first\x1b[31m red\x1b[0m\n🦞 second\u202e\x07 {API_KEY} sk-abcdefghijklmnopqrst\r\nlast"
+    noise = "\r\n╔═╗\r\n12:00:00 WRN agent x.go:1 > careful\n"
+    worker.with_picoclaw(stdout_bytes=f"{noise}\n🦞 {answer}\n".encode())
+
+    done = await desk.run("dispatch.sh", *worker.login, "say it", ANTHROPIC_API_KEY=API_KEY)
+
+    assert done.out == "first red\n🦞 second [secret] [secret]\nlast\n"
+
+
+async def test_what_cannot_be_told_apart_is_given_back_whole(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw(stdout_bytes="no lobster here\n")
+    done = await desk.run("dispatch.sh", *worker.login, "say it")
+    assert done.status == 0
+    assert done.out.endswith("\nno lobster here\n")
+    assert "could not be told apart" in done.err
+
+
+async def test_a_host_that_cannot_be_reached_or_trusted_gets_nothing(
+    desk: Desk, worker: Worker, tmp_path: Path
+) -> None:
+    stranger = ClientKey.make(tmp_path / "stranger")
+    desk.add(worker.host, **GONE)
+    desk.add(worker.host, name="changed", host_key=" ".join(stranger.public.split()[:2]))
+    desk.add(worker.host, name="new", host_key="", known_hosts=str(desk.home / "known_hosts"))
+    desk.add(worker.host, name="closed", ssh_key=str(stranger.path))
+    reasons = {
+        "gone": "unreachable",
+        "changed": "host_key_changed",
+        "new": "host_key_unknown",
+        "closed": "auth_failed",
+    }
+    for name, reason in reasons.items():
+        done = await desk.run("dispatch.sh", name, worker.host.user, "try")
+        assert (done.status, done.out, f": {reason}: " in done.err) == (3, "", True), done
+
+
+async def test_a_host_that_is_not_in_the_config_is_reached_by_options(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    known = desk.home / "known"
+    known.write_text(f"[{worker.host.address}]:{worker.host.port} {worker.host.host_key}\n")
+    options = f"-F none -p {worker.host.port} -i {worker.host.ssh_key} -o UserKnownHostsFile={known}"
+    done = await desk.run(
+        "dispatch.sh", *worker.login, "try", PICOCLAW_SSH_OPTIONS=options, PICOCLAW_FLEET_CONFIG="/nonexistent"
+    )
+    assert (done.status, done.out) == (0, "done: try\n"), done
+
+
+async def test_a_full_host_has_no_slot(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw(exec="echo up >$HOME/up", slow=30)
+    os.mkfifo(worker.home / "up")
+    desk.add(worker.host, name="small", slots=1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(desk.run, "dispatch.sh", "small", worker.host.user, "long")
+        with anyio.fail_after(SECONDS):
+            await anyio.Path(worker.home / "up").read_text()
+        done = await desk.run("dispatch.sh", "small", worker.host.user, "short")
+        assert (done.status, "no_slot" in done.err) == (5, True), done
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_lost_connection_is_taken_up_again_and_the_task_runs_once(
+    tmp_path: Path, key: ClientKey, desk: Desk
+) -> None:
+    async with OpenSshServer(tmp_path / "sshd", authorized_key=key.public) as server:
+        desk.add(server.host("one", ssh_key=key.path))
+        worker = Worker(server.host("one", ssh_key=key.path), server.home())
+        worker.with_picoclaw(exec="echo up >$HOME/up; cat $HOME/go", log="runs")
+        os.mkfifo(worker.home / "up")
+        os.mkfifo(worker.home / "go")
+        results: list[str] = []
+
+        async def dispatch() -> None:
+            results.append((await desk.run("dispatch.sh", *worker.login, "hold on")).out)
+
+        with anyio.fail_after(SECONDS):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(dispatch)
+                await anyio.Path(worker.home / "up").read_text()
+                for pid in server.descendants():
+                    if _command(pid).startswith("sshd"):
+                        with suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                await server.logged("Accepted publickey", times=2)
+                await anyio.Path(worker.home / "go").write_text("")
+
+    assert results == ["done: hold on\n"]
+    assert len((worker.home / "runs").read_text().splitlines()) == 1
+
+
+async def test_a_terminated_dispatch_stops_its_job(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw(exec="echo up >$HOME/up", slow=60)
+    os.mkfifo(worker.home / "up")
+    with anyio.fail_after(SECONDS):
+        process = await anyio.open_process(
+            [str(SCRIPTS / "dispatch.sh"), *worker.login, "long"],
+            env=desk.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        async with process:
+            await anyio.Path(worker.home / "up").read_text()
+            process.terminate()
+            assert await process.wait() == 143
+    (job,) = worker.jobs()
+    assert (worker.fleet / "jobs" / job / "outcome").read_text().startswith("cancelled")
+    assert (worker.fleet / "jobs" / job / "closed").exists()
+    assert desk.leftovers == []
+
+
+async def test_files_of_the_worker_are_named_and_stay(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw(write_files={"report.md": "all is well"})
+    done = await desk.run("dispatch.sh", *worker.login, "write")
+    (job,) = worker.jobs()
+    assert "report.md" in done.err
+    assert (worker.fleet / "jobs" / job / "workspace/report.md").read_text() == "all is well"
+
+
+async def test_the_environment_of_the_config_reaches_the_worker(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw(exec="echo $GREETING $SECRET_WORD", reply="{output}")
+    desk.add(worker.host, name="env", env={"GREETING": "hello", "SECRET_WORD": "${WORD}"})
+    done = await desk.run("dispatch.sh", "env", worker.host.user, "greet", WORD="swordfish")
+    assert done.out == "hello swordfish\n\n"
+
+
+def _command(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return ""

@@ -1,0 +1,103 @@
+"""The skill as a document, and as a package that keeps to what the server does."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.skill.desk import SCRIPTS, SKILL
+
+from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
+from picoclaw_fleet.worker.model_access import ModelAccess
+from picoclaw_fleet.worker.model_table import PROVIDERS
+from picoclaw_fleet.worker.picoclaw_config import settings_for
+
+WORKER = Path(__file__).parents[2] / "server/picoclaw_fleet/worker"
+SHARED = ("runner.sh", "probe.sh", "ground.sh", "install.sh", "removal.sh")
+HEADINGS = [
+    "Purpose",
+    "Skill Files",
+    "1) Always read fleet config first",
+    "2) Deploy PicoClaw to a host",
+    "3) Dispatch one-shot work",
+    "4) Run tasks in parallel across hosts",
+    "5) Host selection policy",
+    "6) Teardown (optional)",
+    "Failure handling",
+    "Recommended workflow",
+]
+"""Of the skill that this one succeeds."""
+
+MOST_LINES = 500
+MOST_TOKENS = 5000
+CHARACTERS_PER_TOKEN = 4
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_runs_on_a_host_is_the_servers_own_file(name: str) -> None:
+    copy, original = SCRIPTS / "host" / name, WORKER / name
+    assert copy.read_bytes() == original.read_bytes(), (
+        "refresh it: cp server/picoclaw_fleet/worker/{runner,probe,ground,install,removal}.sh "
+        "skill/picoclaw-fleet/scripts/host/"
+    )
+
+
+@pytest.mark.parametrize("version", ["0.1.2", "0.2.0", "0.2.3", "0.2.4", "0.2.5", "0.2.9", "dev"])
+@pytest.mark.parametrize("access", [("anthropic", "", ""), ("openrouter", "m/x", ""), ("local", "m", "http://h/v1")])
+def test_picoclaw_gets_the_very_settings_that_the_server_writes(
+    tmp_path: Path, version: str, access: tuple[str, str, str]
+) -> None:
+    provider, model, api_base = access
+    env = {"PROVIDER": provider, "MODEL": model, "API_BASE": api_base, "API_KEY_ENV": "THE_KEY", "THE_KEY": 'a"key\\'}
+    parcel = tmp_path / "parcel"
+    subprocess.run(
+        [sys.executable, SCRIPTS / "fleet_json.py", "settings", version, parcel], env=env, check=True, timeout=20
+    )
+    usual = model or PROVIDERS[provider].model
+    expected = settings_for(version, ModelAccess(provider, usual, api_base, "THE_KEY", 'a"key\\'), has_owner=False)
+    assert parcel.read_bytes() == f"{expected.digest}\n".encode() + expected.as_stdin()
+
+
+def test_the_sections_of_the_original_are_there_in_their_order() -> None:
+    headings = re.findall(r"^## (.+)$", (SKILL / "SKILL.md").read_text(), re.MULTILINE)
+    assert headings == HEADINGS
+
+
+def test_path_and_template_of_the_config_are_the_servers() -> None:
+    text = (SKILL / "SKILL.md").read_text()
+    assert f"`{DEFAULT_PATH}`" in text
+    assert f"```json\n{TEMPLATE}```" in text
+    assert TEMPLATE in (SCRIPTS / "fleet-status.sh").read_text()
+
+
+def test_it_keeps_to_the_budgets_of_agent_skills() -> None:
+    _, front, body = (SKILL / "SKILL.md").read_text().split("---\n", 2)
+    fields = dict(re.findall(r"^(\w+): (.+)$", front, re.MULTILINE))
+    assert fields["name"] == SKILL.name
+    assert 0 < len(fields["description"]) <= 1024
+    assert len(fields["compatibility"]) <= 500
+    assert body.count("\n") < MOST_LINES
+    assert len(body) < MOST_TOKENS * CHARACTERS_PER_TOKEN
+
+
+def test_every_file_that_it_names_is_there_and_its_commands_can_be_run() -> None:
+    for document in (SKILL / "SKILL.md", *(SKILL / "references").glob("*.md")):
+        for name in re.findall(r"(?:scripts|references)/[\w./-]+\w", document.read_text()):
+            assert (SKILL / name).exists(), name
+    for script in ("deploy", "dispatch", "fleet-status", "teardown"):
+        assert os.access(SCRIPTS / f"{script}.sh", os.X_OK)
+
+
+def test_every_variable_that_the_scripts_read_is_declared() -> None:
+    declared = set(re.findall(r"- name: (\w+)", (SKILL / "SKILL.md").read_text()))
+    read = {name for path in SCRIPTS.glob("*.sh") for name in re.findall(r"\$\{(\w+):-", path.read_text())}
+    ours = {name for name in read if name.isupper()} - {"HOME", "TMPDIR", "USER", "HOSTNAME", "XDG_CACHE_HOME"}
+    assert ours <= declared
+
+
+def test_no_script_switches_off_the_check_of_host_keys() -> None:
+    assert [path for path in SCRIPTS.rglob("*.sh") if "StrictHostKeyChecking=no" in path.read_text()] == []
