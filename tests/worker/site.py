@@ -19,11 +19,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from picoclaw_fleet.worker.contract import RUNNER, Ending
+from picoclaw_fleet.worker.contract import RUNNER, Ending, new_job_id
 from tests.servers import required
 from tests.standin import Run, install, runs, set_knobs
 
-SECONDS = 6.0
+SECONDS = 20.0
 """Everything that a test waits for comes sooner than that."""
 
 NONCE = "0123456789abcdef"
@@ -123,6 +123,11 @@ class Call:
         self.exited()
         return Ended(ending, *parts[:3], parts[3].decode(errors="replace").splitlines())
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether its end has been read."""
+        return self._process.returncode is not None
+
     def exited(self) -> int:
         """Waits for the exit of the front and returns its status."""
         return self._process.wait(SECONDS)
@@ -151,7 +156,7 @@ class Call:
     def _more(self) -> bool:
         assert self._process.stdout
         stdout = self._process.stdout.fileno()
-        assert select.select([stdout], [], [], SECONDS)[0], f"no answer within {SECONDS} s"
+        assert is_readable(stdout), f"no answer within {SECONDS} s"
         piece = os.read(stdout, 1 << 16)
         self._buffer += piece
         return bool(piece)
@@ -168,7 +173,10 @@ class Processes:
 
 @dataclass
 class Site:
-    """A home directory with the runner and the stand-in."""
+    """A home directory with the runner and the stand-in.
+
+    The ids of its jobs begin with a word of its own: another test's job of the same id would be stopped with them.
+    """
 
     home: Path
     shell: Shell
@@ -177,14 +185,19 @@ class Site:
     env: dict[str, str] = field(default_factory=dict[str, str])
     wrapper: tuple[str, ...] = ()
     calls: list[Call] = field(default_factory=list[Call])
+    tag: str = field(default_factory=new_job_id)
 
     def __post_init__(self) -> None:
         self.home.mkdir(exist_ok=True)
-        install(self.home, version=self.version, knobs={"log": "runs"})
+        self.reinstall()
         self.add_name(self.name)
         os.mkfifo(self.home / "up")
         # Held open for both ways: who writes to it never waits.
         self._up = os.open(self.home / "up", os.O_RDWR | os.O_NONBLOCK)
+
+    def reinstall(self) -> None:
+        """Puts PicoClaw there, in the version that is set."""
+        install(self.home, version=self.version, knobs={"log": "runs"})
 
     def add_name(self, name: str) -> None:
         """Puts the runner there for a host of that name."""
@@ -198,11 +211,12 @@ class Site:
         return self.home / ".picoclaw/fleet" / self.name
 
     def job(self, job_id: str) -> Path:
-        return self.folder / "jobs" / job_id
+        return self.folder / "jobs" / (self.tag + job_id)
 
     @property
     def running(self) -> list[str]:
-        return sorted(entry.name for entry in (self.folder / "running").iterdir())
+        """The entries of jobs that hold a slot."""
+        return sorted(entry.name.removeprefix(self.tag) for entry in (self.folder / "running").iterdir())
 
     @property
     def runs(self) -> list[Run]:
@@ -219,11 +233,11 @@ class Site:
     def is_up(self, times: int = 1) -> None:
         """Waits until that many PicoClaws are up."""
         while times > 0:
-            assert select.select([self._up], [], [], SECONDS)[0], "PicoClaw did not start"
+            assert is_readable(self._up), "PicoClaw did not start"
             times -= len(os.read(self._up, times))
 
     def call(self, verb: str, job_id: str, *words: object) -> Call:
-        command = [*self.wrapper, self.shell.program, f".picoclaw/fleet/{self.name}/runner", verb, NONCE, job_id]
+        command = [*self.wrapper, self.shell.program, f".picoclaw/fleet/{self.name}/runner", verb, NONCE, self.tag + job_id]
         command += [str(word) for word in words]
         env = {"HOME": str(self.home), "PATH": self.shell.path, **self.env}
         call = Call(command, env, self.home)
@@ -281,6 +295,13 @@ class Site:
         assert self.running == []
 
 
+def is_readable(descriptor: int, seconds: float = SECONDS) -> bool:
+    """Whether there is something to read, or an end, within that time."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def processes_with(entry: str) -> Iterator[str]:
     """The pids of those that have this entry in their environment."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -311,7 +332,7 @@ def wait_for_exit(pids: Iterable[int], seconds: float = SECONDS) -> list[int]:
         with suppress(ProcessLookupError):
             exit_of = os.pidfd_open(pid)
             try:
-                if not select.select([exit_of], [], [], max(deadline - time.monotonic(), 0))[0]:
+                if not is_readable(exit_of, max(deadline - time.monotonic(), 0)):
                     left.append(pid)
             finally:
                 os.close(exit_of)

@@ -6,12 +6,20 @@ All versions print the answer as a lobster on a line of its own beginning, after
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from picoclaw_fleet.errors import Reason
 
 MARK = "\n🦞 ".encode()
 _HELD_BACK = len(MARK) - 1
+
+# Six lines of blocks and box drawing, each perhaps in a colour, at the beginning of stdout (0.2.1 to 0.2.9).
+_COLOUR = rb"(?:\x1b\[[0-9;]*m)"
+_BANNER = re.compile(
+    rb"\A\r?\n?(?:(?:%(c)s|[ \r]|\xe2[\x94-\x96][\x80-\xbf])+\n){6}(?:%(c)s|[ \r])*\n?" % {b"c": _COLOUR}
+)
+_LONGEST_BANNER = 4096
 
 _NO_ANSWER = (
     "I've completed processing but have no response to give.",  # 0.1.2 to 0.2.3
@@ -35,12 +43,12 @@ class AnswerSplitter:
 
     Args:
         answer: Is given what follows the first mark.
-        rest: Is given what precedes it; everything, when there is no mark.
+        rest: Is given what precedes it but for the banner; everything, when there is no mark.
     """
 
     def __init__(self, answer: Callable[[bytes], object], rest: Callable[[bytes], object]) -> None:
         self._answer = answer
-        self._rest = rest
+        self._prelude = _Prelude(rest)
         self._held = b""
         self.found = False
 
@@ -53,16 +61,39 @@ class AnswerSplitter:
         if mark:
             self.found = True
             self._held = b""
-            self._rest(before)
+            self._prelude.write(before)
             self._answer(after)
         else:
             self._held = before[-_HELD_BACK:]
-            self._rest(before[:-_HELD_BACK])
+            self._prelude.write(before[:-_HELD_BACK])
 
     def close(self) -> None:
         """Gives away what was held back in case a mark went on in the next piece."""
-        self._rest(self._held)
+        self._prelude.write(self._held)
+        self._prelude.close()
         self._held = b""
+
+
+class _Prelude:
+    """What precedes the answer, without the banner."""
+
+    def __init__(self, sink: Callable[[bytes], object]) -> None:
+        self._sink = sink
+        self._head = b""
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        if self._begun:
+            self._sink(data)
+            return
+        self._head += data
+        if len(self._head) > _LONGEST_BANNER:
+            self.close()
+
+    def close(self) -> None:
+        if not self._begun:
+            self._begun = True
+            self._sink(_BANNER.sub(b"", self._head))
 
 
 def canned_failure(answer: str) -> Reason | None:

@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 
+import anyio
+
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Command, Lane, Pool
@@ -36,6 +38,7 @@ BLOCK_BYTES = 512
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 _FORGET_SECONDS = 60.0
 _MAX_NOISE_BYTES = 1 << 20
+_CLOSING_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
 _NO_SUCH_SCRIPT = (2, 127)  # what dash and BusyBox, and what bash answers when the runner's file isn't there
 
@@ -212,7 +215,12 @@ class Attendance:
                 dropped += len(line)
                 continue
             chunk = await self._command.read(_CHUNK_BYTES)
-            if not chunk or dropped + len(line) > _MAX_NOISE_BYTES:
+            if not chunk:
+                # Only then is it known how the command ended.
+                with anyio.move_on_after(_CLOSING_SECONDS):
+                    await self._command.wait_closed()
+                return []
+            if dropped + len(line) > _MAX_NOISE_BYTES:
                 return []
             self._buffer += chunk
 
@@ -289,7 +297,10 @@ async def forget(pool: Pool, host: Host, name: str, job_ids: Sequence[str]) -> N
     Raises:
         HostError: The host can't be reached, or the runner isn't there.
     """
-    await pool.run(host, _line(name, "forget", new_nonce(), *job_ids), timeout=_FORGET_SECONDS)
+    nonce = new_nonce()
+    completed = await pool.run(host, _line(name, "forget", nonce, *job_ids), timeout=_FORGET_SECONDS)
+    if f"{nonce} forgotten".encode() not in completed.stdout:
+        raise HostError("the files of jobs could not be removed there.", host=host.name, reason=Reason.PROTOCOL_ERROR)
 
 
 @asynccontextmanager
@@ -304,7 +315,8 @@ async def _call(
 
 
 def _line(name: str, verb: str, nonce: str, *words: str) -> str:
-    return " ".join(["sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
+    # Most servers begin in the home, but what counts is HOME, as for everything else that runs there.
+    return " ".join(["cd;", "sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
 
 
 def fleet_folder(name: str) -> str:
@@ -321,9 +333,9 @@ async def install_runner(pool: Pool, host: Host, name: str) -> None:
     nonce = new_nonce()
     folder = fleet_folder(name)
     script = (
-        f"umask 077; mkdir -p {folder}/jobs {folder}/running || exit; cd {folder} || exit; "
+        f"cd; umask 077; mkdir -p {folder}/jobs {folder}/running || exit; cd {folder} || exit; "
         f"cat >{RUNNER_NAME}.{nonce} && [ $(wc -c <{RUNNER_NAME}.{nonce}) -eq {len(RUNNER)} ] "
-        f"&& mv -f {RUNNER_NAME}.{nonce} {RUNNER_NAME} && echo {nonce}"
+        f"&& mv -f {RUNNER_NAME}.{nonce} {RUNNER_NAME} && echo {nonce} || {{ rm -f {RUNNER_NAME}.{nonce}; exit 1; }}"
     )
     completed = await pool.run(host, f"sh -c '{script}'", stdin=RUNNER)
     if nonce.encode() in completed.stdout:

@@ -102,9 +102,13 @@ points_to() { # LINK TARGET
   [ "${target##* -> }" = "$2" ]
 }
 
-sum_of() { # checksum and size of standard input, in one word
-  set -- $(cksum)
-  echo "$1-$2"
+sum_of() { # of standard input, in one word; BusyBox may have any of these, or none
+  if command -v sha256sum >/dev/null; then set -- $(sha256sum)
+  elif command -v md5sum >/dev/null; then set -- $(md5sum)
+  elif command -v cksum >/dev/null; then set -- $(cksum)
+  else set -- $(wc -c)
+  fi
+  echo "$1"
 }
 
 size_of() { # FILE
@@ -120,6 +124,11 @@ noted() { # KIND: what stands behind it, a line each
   while read -r kind rest; do
     [ "$kind" != "$1" ] || echo "$rest"
   done 2>/dev/null <"$manifest"
+}
+
+has_old_script() { # a binary and an .env as the shell scripts of old put them there, without any record
+  [ -f "$HOME/.local/bin/picoclaw" ] && [ ! -L "$HOME/.local/bin/picoclaw" ] &&
+    grep -qsE '^(export )?(PROVIDER|[A-Z_]*API_KEY)=' "$HOME/.picoclaw/.env"
 }
 
 current() { # the folder in use, below versions; empty when there is none
@@ -147,7 +156,7 @@ ask() { # SECONDS COMMAND...: stdout and stderr together; its exit status
   shift
   "$@" </dev/null 2>&1 &
   asked=$!
-  (sleep "$limit"; kill -9 $asked) >/dev/null 2>&1 &
+  (trap 'kill $!; exit' TERM; sleep "$limit" & wait $!; kill -9 $asked) >/dev/null 2>&1 &
   watch=$!
   wait $asked
   code=$?

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -105,40 +106,47 @@ class HostLock:
         """The arguments of a script that takes or has the lock."""
         return [verb, self._name, self._nonce, str(Owner.ourselves()), self._dead, *more]
 
-    async def take(self, script: bytes, *words: str, stdin: bytes = b"", on_wait: Callable[[str], None]) -> Said:
+    async def take(
+        self,
+        script: bytes,
+        *words: str,
+        stdin: bytes = b"",
+        secrets: Iterable[str] = (),
+        on_wait: Callable[[str], None],
+    ) -> Said:
         """Runs a script that begins by taking the lock, again and again for as long as somebody else has it.
 
         Args:
             script: INSTALL or REMOVAL.
             words: The verb and its arguments.
             stdin: What the script reads.
+            secrets: What is blacked out wherever programs print it.
             on_wait: Is told who has it.
 
         Raises:
             HostError: locked, with the holder; or what running a script raises.
         """
-        holder, silent = "", 0
-        with anyio.move_on_after(self._patience):
-            while True:
-                said = await run_script(self._pool, self._host, script, self.words(*words), stdin=stdin)
-                if not (locked := said.first("locked")):
-                    return said
-                nonce, seconds, word = locked.split(" ", 2)
-                owner = Owner.parse(word)
-                holder = f"{owner.machine}, process {owner.process}" if owner else "somebody"
-                silent = int(seconds)
-                if owner and owner.is_dead and self._dead != nonce:
-                    self._dead = nonce
-                    continue
-                on_wait(holder)
-                await anyio.sleep(RETRY_SECONDS)
-        raise HostError(
-            f"it is being changed by {holder}, last heard of {silent} s ago.",
-            host=self._host.name,
-            reason=Reason.LOCKED,
-            retryable=True,
-            next_step="Try again later; a lock is free after a minute of silence.",
-        )
+        until = time.monotonic() + self._patience
+        while True:
+            said = await run_script(self._pool, self._host, script, self.words(*words), stdin=stdin, secrets=secrets)
+            if not (locked := said.first("locked")):
+                return said
+            nonce, silent, word = locked.split(" ", 2)
+            owner = Owner.parse(word)
+            holder = f"{owner.machine}, process {owner.process}" if owner else "somebody"
+            if owner and owner.is_dead and self._dead != nonce:
+                self._dead = nonce
+                continue
+            if time.monotonic() > until:
+                raise HostError(
+                    f"it is being changed by {holder}, last heard of {silent} s ago.",
+                    host=self._host.name,
+                    reason=Reason.LOCKED,
+                    retryable=True,
+                    next_step="Try again later; a lock is free after a minute of silence.",
+                )
+            on_wait(holder)
+            await anyio.sleep(RETRY_SECONDS)
 
     @asynccontextmanager
     async def renewed(self) -> AsyncGenerator[None]:

@@ -28,6 +28,12 @@ settled() { # FOLDER: a sum of the settings as PicoClaw left them, and of our li
   } 2>/dev/null | sum_of
 }
 
+has_owner_config() { # one that is neither our link nor what onboard made for us
+  is_there "$HOME/.picoclaw/config.json" || return 1
+  ! points_to "$HOME/.picoclaw/config.json" "fleet/$name/current/config.json" || return 1
+  ! noted file | grep -qxF -e "$(sum_of <"$HOME/.picoclaw/config.json") .picoclaw/config.json"
+}
+
 # --- looking ----------------------------------------------------------------------------------------------------------
 
 survey() {
@@ -35,24 +41,22 @@ survey() {
   say current $(current)
   [ ! -f "$manifest" ] || while read -r line; do say manifest "$line"; done <"$manifest"
   cd "$HOME" || exit
-  if is_there .picoclaw/config.json && ! points_to .picoclaw/config.json "fleet/$name/current/config.json"; then
-    say owner config
-  fi
+  if has_owner_config; then say owner config; fi
   say done
 }
 
-check() { # FOLDER DIGEST SIZE SENT VARIABLES SCOPE: is all as a deploy would leave it?
-  folder=$1 digest=$2 size=$3 sent=$4 variables=$5 scope=$6
+check() { # FOLDER DIGEST SIZE VARIABLES SCOPE, on stdin a digest of the settings: is all as a deploy would leave it?
+  folder=$1 digest=$2 size=$3 variables=$4 scope=$5
+  read -r sent
   home=$fleet/versions/$folder
   [ "$(current)" = "$folder" ] || fail differs current
-  for other in "$fleet"/versions/* "$fleet"/versions/.[!.]*; do
-    case ${other##*/} in "$folder" | '*' | '.[!.]*') ;; *) [ -n "$(running_jobs)" ] || fail differs leftovers ;; esac
-  done
   is_binary "$home/picoclaw" || fail differs binary
   [ "$(noted sent)" = "$sent" ] && [ "$(noted settled)" = "$(settled "$home")" ] || fail differs settings
   [ "$scope" != home ] || points_to "$HOME/.picoclaw/config.json" "fleet/$name/current/config.json" || fail differs config
   is_there "$HOME/.local/bin/picoclaw" || fail differs link
-  say same
+  for other in "$fleet"/versions/* "$fleet"/versions/.old-*; do
+    case ${other##*/} in "$folder" | '.old-*') ;; *) say leftovers ;; esac
+  done
   tell_kept
   ready "$fleet/current" "$HOME"
   code=$?
@@ -66,9 +70,7 @@ tell_kept() {
   if is_there "$link" && ! points_to "$link" "$fleet/current/picoclaw"; then
     say kept ".local/bin/picoclaw it is not ours; workers use the one in .picoclaw/fleet/$name/current"
   fi
-  if is_there "$HOME/.picoclaw/config.json" && [ "$scope" != home ] && [ -z "$(noted onboard)" ]; then
-    say kept ".picoclaw/config.json the owner's settings"
-  fi
+  if has_owner_config; then say kept ".picoclaw/config.json the owner's settings"; fi
 }
 
 # --- making room ------------------------------------------------------------------------------------------------------
@@ -136,14 +138,15 @@ receive() { # from stdin: lines of name and size, each followed by so many bytes
   return 1
 }
 
-install() { # FOLDER DIGEST SIZE SENT VARIABLES SCOPE VERSION SOURCE SAYS
-  folder=$1 digest=$2 size=$3 sent=$4 variables=$5 scope=$6 version=$7 source=$8 says=$9
+install() { # FOLDER DIGEST SIZE VARIABLES SCOPE VERSION SOURCE SAYS, on stdin a digest of the settings, and they
+  folder=$1 digest=$2 size=$3 variables=$4 scope=$5 version=$6 source=$7 says=$8
+  read -r sent
   new=$fleet/versions/$folder old=$(current) me_made_link=
   cd "$HOME" || exit
   step settings
   receive || fail lost_contact "the settings did not arrive whole"
   mv -f "$new/env" "$fleet/env.$me" || cannot_write
-  : >"$new/worker.env" || cannot_write
+  true >"$new/worker.env" || cannot_write
   [ "$scope" != own ] || echo "PICOCLAW_CONFIG=$new/config.json" >"$new/worker.env"
 
   step trial
@@ -158,6 +161,7 @@ install() { # FOLDER DIGEST SIZE SENT VARIABLES SCOPE VERSION SOURCE SAYS
   step onboard
   onboard
   step env
+  note_old_script
   write_env
   step path
   extend_path
@@ -207,15 +211,19 @@ onboard() { # only where it can destroy nothing: later versions overwrite memory
   done
 }
 
+note_old_script() { # the binary and the .env that the shell scripts of old put there: a teardown may take them away
+  [ -z "$(noted env)" ] && has_old_script || return 0
+  note "old-script $(sum_of <.local/bin/picoclaw) .local/bin/picoclaw"
+}
+
 write_env() { # our lines replaced, all others as they are
   if [ -L .picoclaw/.env ]; then
     say kept ".picoclaw/.env it is a link; nothing was written to it"
     return
   fi
-  old_variables=$(noted env)
-  [ -f .picoclaw/.env ] || note "made .picoclaw/.env"
-  for one in $old_variables; do variables="$variables|$one"; done
-  grep -vE "^($variables)=" .picoclaw/.env 2>/dev/null >"$fleet/env.$me.all"
+  ours=$variables
+  for one in $(noted env); do ours="$ours|$one"; done
+  grep -vE "^($ours)=" .picoclaw/.env 2>/dev/null >"$fleet/env.$me.all"
   cat "$fleet/env.$me" >>"$fleet/env.$me.all" || cannot_write
   note "env $(cut -d = -f 1 "$fleet/env.$me" | tr '\n' ' ')"
   still_locked
@@ -233,11 +241,7 @@ extend_path() {
 }
 
 link_config() { # for versions that know only ~/.picoclaw/config.json; the owner's is never touched (SCOPE is `owner` then)
-  ! points_to .picoclaw/config.json "fleet/$name/current/config.json" || return 0
-  if is_there .picoclaw/config.json; then
-    # What onboard has just made is ours.
-    noted file | grep -qxF -e "$(sum_of <.picoclaw/config.json) .picoclaw/config.json" || return 0
-  fi
+  ! points_to .picoclaw/config.json "fleet/$name/current/config.json" && ! has_owner_config || return 0
   note "made .picoclaw/config.json"
   still_locked
   ln -s "fleet/$name/current/config.json" "$fleet/config.$me" && mv -f "$fleet/config.$me" .picoclaw/config.json ||
@@ -271,7 +275,7 @@ link_binary() { # only where there is nothing of the user's own
 write_manifest() { # what was noted stays; the rest is as of now
   {
     echo "picoclaw-fleet 1"
-    grep -E '^(onboard|file|made|folder|env|path) ' "$manifest"
+    grep -E '^(onboard|file|made|folder|env|path|old-script) ' "$manifest"
     echo "in-use $folder"
     echo "version $version"
     echo "says $says"
@@ -291,6 +295,14 @@ abandon() { # FOLDER: a deploy that failed on the controller's side
   say done
 }
 
+sweep() { # what an earlier deploy left, because jobs were running or its controller died
+  take_lock
+  tidy "$(current)"
+  rm -rf "$fleet"/versions/.old-*
+  release
+  say done
+}
+
 keep_lock() {
   if locked_by_us && renew; then say done; else fail locked "somebody else took over"; fi
 }
@@ -300,6 +312,7 @@ main() {
     survey) survey ;;
     check) check "$@" ;;
     begin) begin "$@" ;;
+    sweep) sweep ;;
     renew) keep_lock ;;
     verify) verify "$@" ;;
     install) install "$@" ;;

@@ -1,7 +1,7 @@
 """What deploy wrote down on a host about what it did there: lines of a kind and a value, read by sh as well as here.
 
-    in-use, version, says, source, digest, scope, sent, settled    what is installed, once each, written last
-    made, folder, file, env, path, onboard, old-script             what to take away, noted before it is done
+What is installed stands there once and is written last: in-use, version, says, source, digest, scope, sent, settled.
+What a teardown has to know is noted before it is done: made, folder, file, env, path, onboard, old-script.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Manifest:
     @classmethod
     def from_lines(cls, lines: Iterable[str]) -> Manifest:
         """Reads it; kinds that are not known here are passed over."""
-        values = dict(line.partition(" ")[::2] for line in lines)
+        values: dict[str, str] = {}
+        for line in lines:
+            kind, _, value = line.partition(" ")
+            values[kind] = value
         return cls(
             in_use=values.get("in-use", ""),
             version=values.get("version", ""),

@@ -59,7 +59,11 @@ async def remove(
     words = ["remove", "purge" if purge else "plain", "|".join(("PROVIDER", *variables))]
     on_step("removing", 0, 0)
     said = await lock.take(
-        REMOVAL, *words, stdin=f"{key}\n".encode(), on_wait=lambda holder: on_step(f"waiting for {holder}", 0, 0)
+        REMOVAL,
+        *words,
+        stdin=f"{key}\n".encode(),
+        secrets=(key,),
+        on_wait=lambda holder: on_step(f"waiting for {holder}", 0, 0),
     )
     match said.failure:
         case None:

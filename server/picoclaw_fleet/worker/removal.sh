@@ -4,7 +4,7 @@ remove() { # PURGE VARIABLES; the key on stdin
   purge=$1 variables=$2
   IFS= read -r key || key=
   cd "$HOME" || exit
-  if [ ! -d "$fleet" ]; then
+  if [ ! -d "$fleet" ] || { [ "$(ls -A "$fleet")" = manifest ] && [ "$purge" != purge ]; }; then
     by_old_script || { say nothing; say done; return; }
   fi
   mkdir -p "$fleet" 2>/dev/null || cannot_write
@@ -27,9 +27,11 @@ remove() { # PURGE VARIABLES; the key on stdin
   for rc in $(noted path); do drop_lines "$rc" '# picoclaw-fleet$' "the PATH line"; done
   [ "$purge" != purge ] || purge_rest
   folders=$(noted folder)
+  onboarded=$(made_by_onboard)
   step folder
   rm -rf "$fleet"
   if is_there "$fleet"; then say kept ".picoclaw/fleet/$name it can't be removed"; else say removed ".picoclaw/fleet/$name"; fi
+  [ -z "$onboarded" ] || remember
   rmdir "$base" 2>/dev/null
   for one in $(echo "$folders" | sort -r); do rmdir "$one" 2>/dev/null; done
   rmdir .picoclaw 2>/dev/null
@@ -38,14 +40,14 @@ remove() { # PURGE VARIABLES; the key on stdin
 }
 
 by_old_script() { # the binary and the .env of the shell scripts of old, which kept no record
-  [ -f .picoclaw/.env ] && [ -f .local/bin/picoclaw ] && [ ! -L .local/bin/picoclaw ] || return 1
+  has_old_script || return 1
   mkdir -p "$fleet" 2>/dev/null || cannot_write
   note "old-script $(sum_of <.local/bin/picoclaw) .local/bin/picoclaw"
   note "unrecorded yes"
 }
 
 keys_in() { # FILE: the keys that we, or the scripts of old, wrote there
-  grep -E "^(export )?($names)=" "$1" 2>/dev/null | grep -E '^[^=]*KEY=' | cut -d = -f 2- | tr -d "\"'"
+  grep -E "^(export )?($names)=" "$1" 2>/dev/null | grep -vE '^(export )?PROVIDER=' | cut -d = -f 2- | tr -d "\"'"
 }
 
 refuse_while_busy() { # no job can begin once `current` is away
@@ -109,6 +111,17 @@ drop_env() { # our lines; the file, when nothing else is in it
   [ -f .picoclaw/.env ] && [ ! -L .picoclaw/.env ] || return 0
   drop_lines .picoclaw/.env "^(export )?($names)=" "our lines"
   if ! grep -q . .picoclaw/.env; then drop .picoclaw/.env; else say kept ".picoclaw/.env it has lines of the owner's"; fi
+}
+
+made_by_onboard() { # the manifest's lines on what of it is still there
+  noted file | while read -r sum file; do
+    [ ! -f "$file" ] || [ -L "$file" ] || echo "file $sum $file"
+  done
+}
+
+remember() { # for a purge later on, and so that the next deploy does not take it for the owner's
+  mkdir -p "$fleet" && { echo "picoclaw-fleet 1"; echo "onboard begun"; echo "$onboarded"; } >"$manifest"
+  say kept ".picoclaw what onboard made there; purge removes of it what is unchanged"
 }
 
 drop_lines() { # FILE EXPRESSION WHAT

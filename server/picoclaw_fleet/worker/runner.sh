@@ -97,13 +97,13 @@ stop_all() { # succeeds when two scans in a row have found nothing
       /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat})
     if [ -z "$found$lively" ]; then quiet=$((quiet + 1)); continue; fi
     quiet=0 round=$((round + 1))
-    case $round in [1-3]) signal=TERM ;; [4-8]) signal=KILL ;; *) return 1 ;; esac
+    case $round in [1-6]) signal=TERM ;; [7-9] | 1[01]) signal=KILL ;; *) return 1 ;; esac
     for entry in $found $lively; do
       entry=${entry#/proc/}
       learn "${entry%/*}"
       kill -s $signal "${entry%/*}" 2>/dev/null
     done
-    [ $round -eq 1 ] || sleep 1
+    case $round in 1) ;; [2-4]) sleep 0.1 2>/dev/null || sleep 1 ;; *) sleep 1 ;; esac
   done
 }
 
@@ -118,14 +118,15 @@ close() { # OUTCOME: decides, stops what is left, keeps what is worth keeping, f
   decide "$1"
   if stop_all; then left=stopped; else left=unverified; fi
   now
+  # Several may be closing the job at once, and others reading already: what is written is the same, and never truncated.
   {
-    true >./tail
+    true 1<>./tail
     read -r word _ <outcome
-    [ "$word" = exit ] || last_words | tail -c 16384 >./tail
+    [ "$word" = exit ] || last_words | tail -c 16384 1<>./tail
     for name in workspace/*; do
       case ${name#workspace/} in '*' | sessions | memory | state | cron) continue ;; esac
       [ -L "$name" ] || printf '%s\n' "${name#workspace/}"
-    done >files
+    done 1<>files
   } 2>/dev/null
   keep closed "$left $up"
   rm -f "$fleet/running/$id".*
@@ -140,6 +141,10 @@ memory_is_short() { # below the 24 MB that one more PicoClaw needs
   return 1
 }
 
+outlives_us() { # ID: PicoClaw runs on though its runner and guard are dead
+  { read -r orphan _ <"$fleet/jobs/$1/worker"; } 2>/dev/null && alive "$orphan"
+}
+
 # A slot is an entry named after boot and processes, so it is made whole in one call: enter first, count afterwards.
 take_slot() { # PID of the guard
   read_boot
@@ -152,7 +157,7 @@ take_slot() { # PID of the guard
     IFS=.
     set -- ${entry##*/}
     unset IFS
-    if [ "$2" = "$boot" ] && { alive "$3" || alive "$4"; }; then taken=$((taken + 1)); else gone="$gone $1.$2.$3.$4"; fi
+    if [ "$2" = "$boot" ] && { alive "$3" || alive "$4" || outlives_us "$1"; }; then taken=$((taken + 1)); else gone="$gone $1.$2.$3.$4"; fi
   done
   [ -z "$gone" ] || (cd "$fleet/running" && rm -f $gone)
   [ $taken -le "$slots" ]
@@ -171,6 +176,10 @@ work() { # becomes PicoClaw
     PICOCLAW_TOOLS_MESSAGE_ENABLED=false PICOCLAW_TOOLS_SPAWN_ENABLED=false
   [ -z "$locale" ] || export LC_ALL="$locale"
   cd workspace || exit 126
+  if [ -f "${picoclaw%/*}/worker.env" ]; then # what deploy put beside the binary: where its settings are
+    # shellcheck disable=SC2163  # NAME=VALUE
+    while IFS= read -r setting; do export "$setting"; done <"${picoclaw%/*}/worker.env"
+  fi
   # Behind the settings our own variables may have other values: a setting can have any name.
   set -- "$blocks" "$id/" $detach "$picoclaw" agent -s "agent:main:fleet-$id" -m "$task"
   # shellcheck disable=SC2163  # NAME=VALUE
@@ -178,7 +187,7 @@ work() { # becomes PicoClaw
 $settings
 SETTINGS
   export PICOFLEET_JOB="$2" PICOCLAW_AGENTS_DEFAULTS_WORKSPACE="$PWD"
-  ulimit -f "$1"
+  ulimit -f "$1" 2>/dev/null # where less is allowed already, that holds
   shift 2
   exec "$@"
 }
@@ -224,7 +233,9 @@ wait_for_end() { # without polling; also when runner and guard are both dead
   tries=0
   until [ -s closed ]; do
     if [ -p live ]; then
-      read -r _ 8<>live <live 8>&-
+      # Without `command`, a shell that finds the job refused and removed would end here.
+      command exec 8<>live 7<live 8>&- && read -r _ <&7
+      exec 7<&-
       [ ! -s closed ] || break
     fi
     # A runner may be starting, a guard may be taking over; after a while it is plain that nobody is there.
@@ -271,8 +282,10 @@ attend() { # waits and reports; ends at once when the caller closes stdin
   report
 }
 
-find_picoclaw() {
-  for picoclaw in "$fleet/current/picoclaw" "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw; do
+find_picoclaw() { # `current` is followed once: a job keeps its version, whatever is deployed meanwhile
+  folder=''
+  [ ! -d "$fleet/current" ] || folder=$(cd "$fleet/current" && pwd -P)
+  for picoclaw in ${folder:+"$folder/picoclaw"} "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw; do
     [ ! -x "$picoclaw" ] || return 0
   done
   picoclaw=$(command -v picoclaw)
@@ -368,6 +381,7 @@ forget() { # IDs of jobs whose output is safely with the caller; what PicoClaw l
   done
   now
   # Our own files alone, not what a worker may have named like them: names with blanks must not get into the list.
+  # shellcheck disable=SC2044
   [ "${up%.*}" -lt 2592000 ] || for old in $(find jobs/*/closed -prune -mtime +30); do all="$all ${old%/closed}"; done
   rm -rf $all $some
   say forgotten

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from picoclaw_fleet.config_values import referenced_variable
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.worker.model_access import key_variable
 
 _SHORTEST_SECRET = 8
 
@@ -27,7 +28,7 @@ def settings_of(host: Host) -> dict[str, str]:
 def secrets_of(host: Host, settings: Mapping[str, str]) -> frozenset[str]:
     """The values that are taken out of whatever that host sends back: those of 8 characters and more."""
     referred = {settings[name] for name, value in host.env.items() if referenced_variable(value) and name in settings}
-    key = os.environ.get(host.api_key_env, "") if host.api_key_env else ""
+    key = os.environ.get(key_variable(host), "").strip()
     return frozenset(value for value in {key, *referred} if len(value) >= _SHORTEST_SECRET)
 
 

@@ -69,12 +69,13 @@ def _judge_exit(ending: Ending, status: int, answer: str, kills_before: int | No
 
 
 def _signal_name(status: int) -> str:
-    if status <= _SIGNAL_BASE:
+    number = status - _SIGNAL_BASE
+    if number not in signal.valid_signals():
         return ""
     try:
-        return signal.Signals(status - _SIGNAL_BASE).name
-    except ValueError:
-        return f"SIG{status - _SIGNAL_BASE}"
+        return signal.Signals(number).name
+    except ValueError:  # one of the real-time signals, which have no names of their own
+        return f"SIG{number}"
 
 
 def explain(verdict: Verdict, timeout_seconds: int) -> tuple[str, str]:

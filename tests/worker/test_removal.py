@@ -1,0 +1,197 @@
+"""Teardown on real hosts: what deploy and the old scripts put there goes, what is the owner's stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from picoclaw_fleet.errors import Reason
+from picoclaw_fleet.rollout import Outcome
+from picoclaw_fleet.worker.contract import Order, install_runner, new_job_id, start
+from tests import standin
+from tests.deploy_site import KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
+
+PAUSE = "until [ -e $HOME/go ]; do sleep 0.05; done"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[DeploySite]:
+    async with DeploySite(tmp_path) as site:
+        site.publish("0.2.9")
+        yield site
+
+
+def files(home: Path) -> dict[str, bytes | str]:
+    """A probe's dry run leaves folders behind: PicoClaw makes them."""
+    return {name: content for name, content in tree(home).items() if content or not (home / name).is_dir()}
+
+
+@pytest.mark.parametrize("version", ["0.1.2", "0.2.4", "0.2.9"])
+async def test_deploy_and_purge_leave_a_host_as_it_was(tmp_path: Path, version: str) -> None:
+    async with DeploySite(tmp_path, hosts=2, sparse=True, dropbear=True) as site:
+        site.publish(version)
+        hosts = [site.host("sparse"), site.host("usual", 1), site.dropbear_host()]
+        homes = [site.home(0), site.home(1), site.dropbear.home]
+        for home in homes:
+            (home / ".bashrc").write_text("alias ll='ls -l'\n")
+        before = [tree(home) for home in homes]
+        await site.deploy(hosts)
+
+        results = await site.teardown(hosts, purge=True)
+
+        assert [(result.outcome, result.kept, result.message) for result in results] == [(Outcome.REMOVED, (), "")] * 3
+        assert [tree(home) for home in homes] == before
+        for result in results:
+            assert {".local/bin/picoclaw", ".picoclaw/.env", f".picoclaw/fleet/{NAME}"} <= set(result.removed)
+
+
+async def test_without_purge_what_onboard_made_stays_and_a_purge_finds_it_later(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+
+    (plain,) = await site.teardown([host])
+
+    assert (home / ".picoclaw/workspace/SOUL.md").exists()
+    assert holding(home, KEY) == []
+    assert any("purge" in line for line in plain.kept)
+    (again,) = await site.teardown([host])
+    assert again.outcome is Outcome.UNCHANGED
+    (home / ".picoclaw/workspace/SOUL.md").write_text("what the owner made of it\n")
+    (purged,) = await site.teardown([host], purge=True)
+    assert sorted(files(home)) == [f".picoclaw/fleet/{NAME}/manifest", ".picoclaw/workspace/SOUL.md"]
+    assert any("SOUL.md" in line for line in purged.kept)
+    assert (home / ".picoclaw/workspace/SOUL.md").read_text() == "what the owner made of it\n"
+
+
+async def test_a_bare_host_has_nothing_to_remove(site: DeploySite) -> None:
+    (result,) = await site.teardown([site.host()])
+    assert (result.outcome, result.removed) == (Outcome.UNCHANGED, ())
+    assert tree(site.home()) == {}
+
+
+@pytest.mark.parametrize("purge", [False, True])
+async def test_what_is_the_owner_s_stays_byte_for_byte(site: DeploySite, purge: bool) -> None:
+    host, home = site.host(), site.home()
+    standin.install(home)
+    (home / ".picoclaw/workspace").mkdir()
+    (home / ".picoclaw/workspace/MEMORY.md").write_text("the owner's\n")
+    (home / ".picoclaw/.env").write_text("OTHER=value\n")
+    (home / ".picoclaw/auth.json").write_text("{}\n")
+    before = files(home)
+    await site.deploy([host])
+
+    (result,) = await site.teardown([host], purge=purge)
+
+    assert files(home) == before
+    assert {".local/bin/picoclaw", ".picoclaw/.env"} <= {line.partition(":")[0] for line in result.kept}
+
+
+async def test_an_owner_s_file_that_holds_the_same_key_is_named(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    standin.install(home)
+    security = home / ".picoclaw/.security.yml"
+    security.write_text(security.read_text().replace(standin.API_KEY, KEY))
+    await site.deploy([host])
+    (result,) = await site.teardown([host])
+    assert ".picoclaw/.security.yml: it holds the key, and is not ours" in result.kept
+    assert holding(home, KEY) == [".picoclaw/.security.yml"]
+
+
+async def test_the_key_is_looked_for_also_where_it_is_not_known_any_more(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+    (home / ".picoclaw/notes.txt").write_text(f"my key is {KEY}\n")
+    monkeypatch.delenv(KEY_VARIABLE)
+    (result,) = await site.teardown([host])
+    assert ".picoclaw/notes.txt: it holds the key, and is not ours" in result.kept
+
+
+async def test_it_is_busy_while_jobs_run_and_names_them(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+    standin.set_knobs(home, exec=PAUSE)
+    await install_runner(site.pool, host, NAME)
+    order = Order(new_job_id(), b"wait", 30, 4, 1 << 20, {})
+    async with start(site.pool, host, NAME, order) as attendance:
+        await attendance.started()
+        (result,) = await site.teardown([host])
+        assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BUSY)
+        assert order.job_id in result.message
+        assert (site.fleet() / "current/picoclaw").exists()
+        (home / "go").touch()
+        assert (await attendance.ended()).exit_status == 0
+    (result,) = await site.teardown([host])
+    assert result.outcome is Outcome.REMOVED
+
+
+async def test_a_gateway_that_runs_from_there_is_not_cut_off(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+    before = tree(home)
+    with _gateway(home) as pid:
+        (result,) = await site.teardown([host])
+    assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BUSY)
+    assert str(pid) in result.message
+    assert {name: tree(home).get(name) for name in before} == before
+    (result,) = await site.teardown([host])
+    assert result.outcome is Outcome.REMOVED
+
+
+@contextmanager
+def _gateway(home: Path) -> Iterator[int]:
+    """A process whose command line is that of a gateway: what it runs is our own copy of sleep."""
+    binary = home / ".local/bin/picoclaw"
+    with subprocess.Popen(["sh", "-c", 'read -r _; : "$@"', str(binary), "gateway"], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        process.kill()
+
+
+async def test_a_host_of_the_old_scripts_is_cleared(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    standin.install(home, configured=False)
+    (home / ".picoclaw").mkdir()
+    (home / ".picoclaw/.env").write_text(f"PROVIDER=anthropic\n{KEY_VARIABLE}={KEY}\n")
+    knobs = ".fake-picoclaw.json"
+
+    (result,) = await site.teardown([host])
+
+    assert result.outcome is Outcome.REMOVED
+    assert set(tree(home)) <= {knobs, ".local", ".local/bin"}
+    assert holding(home, KEY) == []
+
+
+async def test_a_host_of_the_old_scripts_can_be_deployed_to_and_cleared(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    standin.install(home, version="0.2.4", configured=False)
+    (home / ".picoclaw").mkdir()
+    (home / ".picoclaw/.env").write_text(f"PROVIDER=anthropic\n{KEY_VARIABLE}=the-old-key-of-then\n")
+    (deployed,) = await site.deploy([host])
+    assert deployed.outcome is Outcome.INSTALLED
+    assert holding(home, "the-old-key-of-then") == []
+
+    (result,) = await site.teardown([host], purge=True)
+
+    assert ".local/bin/picoclaw" in result.removed
+    assert set(tree(home)) <= {".fake-picoclaw.json", ".local", ".local/bin"}
+
+
+async def test_somebody_s_own_binary_without_a_record_is_not_touched(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    standin.install(home)
+    before = files(home)
+    (result,) = await site.teardown([host], purge=True)
+    assert result.outcome is Outcome.UNCHANGED
+    assert files(home) == before
+    assert os.access(home / ".local/bin/picoclaw", os.X_OK)
