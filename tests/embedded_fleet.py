@@ -20,9 +20,9 @@ from typing import Any, Self
 
 import anyio
 import asyncssh
+from tests import standin
 
 from picoclaw_fleet.transport import EmbeddedHost
-from tests import standin
 
 COMMAND = str(Path(sys.executable).with_name("picoclaw-fleet"))
 """The installed command, that of the Python which runs this."""
@@ -41,6 +41,7 @@ class EmbeddedFleet:
         hosts: The hosts that were added, by name.
         entries: What the config says of each host, in order; change it and call write_config.
         defaults: The config's defaults.
+        http: The config's settings for serving over HTTP.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,13 +52,14 @@ class EmbeddedFleet:
         self.hosts: dict[str, EmbeddedHost] = {}
         self.entries: list[dict[str, Any]] = []
         self.defaults: dict[str, Any] = {}
+        self.http: dict[str, Any] = {}
         self._key = folder / "id_ed25519"
         self._public_key = ""
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self.home.mkdir(parents=True)
-        key = asyncssh.generate_private_key("ssh-ed25519")
+        key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
         self._key.write_bytes(key.export_private_key())
         self._key.chmod(0o600)
         self._public_key = key.export_public_key().decode().strip()
@@ -112,7 +114,7 @@ class EmbeddedFleet:
     def write_config(self) -> None:
         """Writes the fleet config, in place of what was there."""
         incoming = self.config.with_suffix(".incoming")
-        incoming.write_text(json.dumps({"hosts": self.entries, "defaults": self.defaults}, indent=1))
+        incoming.write_text(json.dumps({"hosts": self.entries, "defaults": self.defaults, "http": self.http}, indent=1))
         incoming.replace(self.config)
 
     @property
