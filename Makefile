@@ -41,7 +41,7 @@ lock: .venv/dev.stamp ## Lock again after a change of dependencies (LOCK=--upgra
 	$(COMPILE) $(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 
 clean: ## Remove .venv and everything that can be made again
-	rm -rf .venv .coverage* .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist htmlcov
+	rm -rf .venv .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 system:
@@ -55,7 +55,6 @@ system:
 	$(INSTALL) --no-deps --no-build-isolation --editable .
 	touch $@
 
-# Without isolation, because forbiddenfruit has no wheel: the setuptools of the lock builds it, not one from outside.
 .venv/dev.stamp: .venv/run.stamp requirements/dev.txt
-	$(INSTALL) --require-hashes --no-build-isolation --use-pep517 -r requirements/dev.txt
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements/dev.txt
 	touch $@
