@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test check lock system clean
+.PHONY: help setup demo test soak check lock system clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -24,8 +24,12 @@ setup: .venv/run.stamp ## Create .venv and install the locked versions
 demo: .venv/run.stamp ## Watch a fleet of embedded hosts at work, driven through MCP
 	@$(PY) -m demo
 
-test: .venv/dev.stamp system check ## Run the checks and the tests
+test: .venv/dev.stamp system clients check ## Run the checks and the tests
 	$(PY) -m pytest -n $(WORKERS) -r s
+
+soak: .venv/dev.stamp system ## Kill the server 200 times under load while everything else fails too (KILLS=200 SEED=...)
+	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \
+		$(PY) -m pytest tests/faults -s
 
 check: .venv/dev.stamp ## Check format, lint, types, layers and shell files
 	$(PY) -m ruff format --check --quiet .
@@ -46,6 +50,9 @@ clean: ## Remove .venv and everything that can be made again
 
 system:
 	@tests/setup-system.sh
+
+clients: .venv/dev.stamp
+	@tests/setup-clients.sh .venv
 
 .venv/bin/python:
 	requirements/venv.sh .venv

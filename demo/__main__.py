@@ -34,6 +34,10 @@ WORKERS: dict[str, Any] = {
 }
 
 
+class RefusedError(Exception):
+    """The server did not do what it was asked for, and has said why."""
+
+
 class Demo:
     """Makes calls, shows them, and notes what does not come out as it should.
 
@@ -52,7 +56,13 @@ class Demo:
         self.wrong: list[str] = []
 
     async def run(self) -> None:
-        """Shows the main job from beginning to end."""
+        """Shows the main job from beginning to end, or as far as it gets."""
+        try:
+            await self._run()
+        except RefusedError as error:
+            self.wrong.append(str(error))
+
+    async def _run(self) -> None:
         self._screen.heading("1. Look at the fleet")
         self._screen.say("Three hosts are up. One is down on purpose: it is reported, and holds up nobody.")
         status = await self._call("fleet_status")
@@ -84,7 +94,7 @@ class Demo:
             if isinstance(content, TextContent):
                 self._screen.reply(content.text)
         if result.is_error or result.structured_content is None:
-            raise RuntimeError(f"{tool} was refused")
+            raise RefusedError(f"{tool} was refused")
         return result.structured_content
 
     async def _note_progress(self, progress: float, total: float | None, message: str | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, Settings
+from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, HttpConfig, Settings, TokenConfig
 from picoclaw_fleet.config_files import TEMPLATE
 
 FILE = Path(__file__).with_name("configuration.md")
@@ -40,6 +40,7 @@ VARIABLES = """\
 | --- | --- |
 | `PICOCLAW_FLEET_CONFIG` | the fleet config |
 | `PICOCLAW_FLEET_STATE_DIR` | the folder for ledger and outputs; else the platform's place for state |
+| `PICOCLAW_FLEET_CACHE_DIR` | the folder for downloaded releases; else the platform's place for caches |
 | `PROVIDER`, `API_KEY_ENV` | override `provider` and `api_key_env` for deploy |
 | `GITHUB_TOKEN` | raises GitHub's rate limit when releases are looked up |
 | `SSH_AUTH_SOCK` | the ssh-agent, as for ssh |
@@ -56,6 +57,8 @@ def reference() -> str:
         "## A host: an entry of `hosts`\n\n" + _table(HostConfig, own),
         "## Settings: in a host, or in `defaults` for all of them\n\n" + _table(Settings, set(Settings.model_fields)),
         "## Settings of the whole fleet: in `defaults` only\n\n" + _table(Defaults, fleet_wide),
+        "## Serving over HTTP: in `http`\n\n" + _table(HttpConfig, set(HttpConfig.model_fields)),
+        "## A token: an entry of `http.tokens`\n\n" + _table(TokenConfig, set(TokenConfig.model_fields)),
         VARIABLES,
     ]
     return "\n".join(parts)

@@ -1,8 +1,8 @@
 """A controller with real hosts and a GitHub on loopback: what the tests of deploy and teardown stand on.
 
-    async with DeploySite(tmp_path) as site:
-        host = site.host("one")
-        result = await site.deploy([host])
+async with DeploySite(tmp_path) as site:
+    host = site.host("one")
+    result = await site.deploy([host])
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+from tests import standin
+from tests.github import GitHub, picoclaw_files
+from tests.servers import ClientKey, DropbearServer, OpenSshServer, required
 
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.releases import Releases
 from picoclaw_fleet.rollout import HostResult, HostRun, Rollout
 from picoclaw_fleet.transport import Pool
-from tests import standin
-from tests.github import GitHub, picoclaw_files
-from tests.servers import ClientKey, DropbearServer, OpenSshServer, required
 
 REPOSITORY = "EricGrill/picoclaw"
 UPSTREAM = "sipeed/picoclaw"
@@ -183,11 +183,17 @@ class DeploySite:
 def tree(home: Path) -> dict[str, bytes | str]:
     """Everything below a home: the content of files, the targets of links, "" for folders."""
     return {
-        str(path.relative_to(home)): str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        str(path.relative_to(home)): str(path.readlink())
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else ""
         for path in home.rglob("*")
     }
 
 
 def holding(home: Path, text: str) -> list[str]:
     """The files that have that text in them."""
-    return sorted(name for name, content in tree(home).items() if isinstance(content, bytes) and text.encode() in content)
+    return sorted(
+        name for name, content in tree(home).items() if isinstance(content, bytes) and text.encode() in content
+    )

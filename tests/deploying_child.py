@@ -1,4 +1,4 @@
-"""A controller of its own that deploys to one host and prints each step: tests kill it. Arguments come as JSON on stdin."""
+"""A controller of its own that deploys to one host and prints each step: tests kill it. Its order is JSON on stdin."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
+from tests.servers import NOBODY
 
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.releases import Releases
 from picoclaw_fleet.rollout import HostProgress, Rollout
 from picoclaw_fleet.transport import Pool
-from tests.servers import NOBODY
 
 
 def tell(_name: str, progress: HostProgress) -> None:
-    print(progress.step, flush=True)
+    sys.stdout.write(f"{progress.step}\n")
+    sys.stdout.flush()
 
 
 async def main() -> None:

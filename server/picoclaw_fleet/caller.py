@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from picoclaw_fleet.config import SCOPES, Scope
+from picoclaw_fleet.bearer_token import SCOPES, Scope
 
 
 @dataclass(frozen=True, slots=True)

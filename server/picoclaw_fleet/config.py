@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from picoclaw_fleet.bearer_token import SCOPES, Scope
 from picoclaw_fleet.config_values import (
     Address,
     Arch,
@@ -33,10 +34,6 @@ PROVIDER = "anthropic"
 API_KEY_ENV = "ANTHROPIC_API_KEY"
 CONNECT_TIMEOUT = 10.0
 IDLE_TIMEOUT = 300.0
-
-Scope = Literal["read", "dispatch", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "dispatch", "admin")
-"""What a caller may do, from the least to the most; each includes those before it."""
 
 
 class Settings(BaseModel):

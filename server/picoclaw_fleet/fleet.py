@@ -8,10 +8,10 @@ import os
 import platform
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import anyio
 import platformdirs
@@ -21,7 +21,7 @@ from picoclaw_fleet import report
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.caller import Caller
 from picoclaw_fleet.config_files import ConfigSource
-from picoclaw_fleet.errors import HostError, Reason, State, UsageError
+from picoclaw_fleet.errors import HostError, LedgerError, Reason, State, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.jobs.adoption import Adoption
 from picoclaw_fleet.jobs.board import Board
@@ -99,6 +99,7 @@ class Fleet(AsyncContextManagerMixin):
             watch=self._watch,
             host=self._roster.find,
             stop=self._dispatcher.stop,
+            take_back=self._dispatcher.take_back,
         )
         housekeeping = Housekeeping(
             pool=self._pool,
@@ -126,6 +127,14 @@ class Fleet(AsyncContextManagerMixin):
             ConfigError: The config can't be used.
         """
         return self._roster.current()
+
+    def config(self) -> dict[str, Any]:
+        """What the fleet config says now, without values that may be secret.
+
+        Raises:
+            ConfigError: The config can't be used.
+        """
+        return self._roster.config()
 
     def acting_for(self, caller: Caller, *, on_intake: OnIntake | None = None) -> Fleet:
         """The same fleet as one caller may use it: new jobs are his, and others' are unknown to him.
@@ -194,8 +203,9 @@ class Fleet(AsyncContextManagerMixin):
         _check_wait(wait_seconds)
         job = new_job(self.inventory(), task, host, timeout_seconds)
         await self._begin([job], deploy_missing=deploy_missing)
-        await self._wait(job.job_id, 1, wait_seconds, progress)
-        return await self._job_result(job)
+        with _begun_as(job.job_id):
+            await self._wait(job.job_id, 1, wait_seconds, progress)
+            return await self._job_result(job)
 
     async def dispatch_many(
         self,
@@ -236,8 +246,9 @@ class Fleet(AsyncContextManagerMixin):
         else:
             jobs = new_jobs(self.inventory(), tasks, hosts, mode, timeout_seconds, batch_id)
         await self._begin(jobs, max_parallel, deploy_missing=deploy_missing)
-        await self._wait(batch_id, len(jobs), wait_seconds, progress)
-        return await self._batch_result(batch_id)
+        with _begun_as(batch_id):
+            await self._wait(batch_id, len(jobs), wait_seconds, progress)
+            return await self._batch_result(batch_id)
 
     async def result(
         self,
@@ -272,7 +283,6 @@ class Fleet(AsyncContextManagerMixin):
             total = 1
         else:
             total = (await self._ledger.counts(batch_id, owner=self._caller.owns_only)).total()
-        self.inventory()
         await self._dispatcher.set_going(scope)
         await self._wait(scope, total, wait_seconds, progress)
         if batch_id:
@@ -386,7 +396,6 @@ class Fleet(AsyncContextManagerMixin):
             await self._ledger.job(job_id, owner=self._caller.owns_only)
         else:
             await self._ledger.counts(batch_id, owner=self._caller.owns_only)
-        self.inventory()
         jobs = await self._dispatcher.stop_all(scope)
         await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
         return await self._with_news(report.cancel_result([await self._ledger.job(job.job_id) for job in jobs]))
@@ -423,7 +432,6 @@ class Fleet(AsyncContextManagerMixin):
     async def _again(self, batch_id: str, tasks: Sequence[Assignment], new_id: str) -> list[Job]:
         if tasks:
             raise UsageError("With rerun the tasks are those of that batch; leave tasks out.")
-        self.inventory()
         await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         failed = await self._ledger.unsuccessful(batch_id)
         if not failed:
@@ -459,6 +467,16 @@ class Fleet(AsyncContextManagerMixin):
                         await self._ledger.change(scope)
         finally:
             self._awaited -= Counter([scope])
+
+
+@contextmanager
+def _begun_as(scope: str) -> Generator[None]:
+    """What fails from here on undoes nothing, so the caller has to know what his jobs are called."""
+    try:
+        yield
+    except LedgerError as error:
+        next_step = f"What was asked for is {scope}; it goes on, and job_result tells about it later. {error.next_step}"
+        raise LedgerError(error.message, next_step=next_step) from error
 
 
 def _ignore(_: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 
 import anyio
 
+from picoclaw_fleet.errors import FleetError
+
 PROGRESS_SECONDS = 5.0
 """How often it is told: clients with a watchdog want it at least every 10 s."""
 
@@ -33,7 +35,14 @@ async def reporting(progress: Progress | None, describe: Callable[[], str]) -> A
             await anyio.sleep(PROGRESS_SECONDS)
             await progress(round(time.monotonic() - began, 1), describe())
 
+    failure: FleetError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(report_now_and_then)
-        yield
+        try:
+            yield
+        except FleetError as error:
+            # The task group would make a group of it, which no caller expects.
+            failure = error
         tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

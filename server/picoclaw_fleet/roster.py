@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 from picoclaw_fleet.config import Defaults
 from picoclaw_fleet.config_files import ConfigSource
@@ -51,3 +52,15 @@ class Roster:
             ConfigError: The config can't be used.
         """
         return self._source.current().defaults
+
+    def config(self) -> dict[str, Any]:
+        """What the file says now: without who may call over HTTP, and of `env` the names alone.
+
+        Raises:
+            ConfigError: The config can't be used.
+        """
+        shown = self._source.current().model_dump(mode="json", exclude_none=True, exclude={"http"})
+        for settings in (shown["defaults"], *shown["hosts"]):
+            if "env" in settings:
+                settings["env"] = dict.fromkeys(settings["env"], "(set)")
+        return shown

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-
 from tests.cli.terminal import Shell
 from tests.embedded_fleet import EmbeddedFleet, Gate
 

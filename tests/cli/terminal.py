@@ -7,13 +7,12 @@ import fcntl
 import json
 import os
 import termios
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import anyio
-
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
 
 PATIENCE = 20
@@ -103,7 +102,7 @@ class Terminal:
 
 
 @asynccontextmanager
-async def terminal(fleet: EmbeddedFleet, *args: str, **env: str) -> AsyncIterator[Terminal]:
+async def terminal(fleet: EmbeddedFleet, *args: str, **env: str) -> AsyncGenerator[Terminal]:
     """Runs a command on a terminal of 80 by 24."""
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 80))

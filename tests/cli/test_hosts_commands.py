@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncssh
+from tests.cli.terminal import Shell, terminal
+from tests.embedded_fleet import EmbeddedFleet
 
 from picoclaw_fleet.config_files import TEMPLATE
 from picoclaw_fleet.results import HostsResult
-from tests.cli.terminal import Shell, terminal
-from tests.embedded_fleet import EmbeddedFleet
 
 
 async def test_status_shows_a_table_and_ends_by_what_it_saw(fleet: EmbeddedFleet, shell: Shell) -> None:

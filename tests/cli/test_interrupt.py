@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 
 import anyio
-
 from tests.cli.terminal import CTRL_C, PATIENCE, Shell, terminal
 from tests.embedded_fleet import COMMAND, EmbeddedFleet, Gate
 
@@ -89,6 +89,18 @@ async def test_the_answer_enter_goes_on_waiting(fleet: EmbeddedFleet, gate: Gate
         gate.open()
         assert await screen.end() == 0
     assert "done: x" in screen.screen
+
+
+async def test_ctrl_c_ends_what_leaves_nothing_running(fleet: EmbeddedFleet) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        fleet.entries = [fleet.entry("mute", mute.getsockname()[1])]
+        fleet.write_config()
+        async with terminal(fleet, "status") as screen:
+            await anyio.wait_readable(mute)
+            screen.type(CTRL_C)
+            assert await screen.end() == 130
+    assert "Interrupted." in screen.screen
+    assert "Traceback" not in screen.screen
 
 
 async def test_without_a_terminal_an_interrupt_leaves_them_running(

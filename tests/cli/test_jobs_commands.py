@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from picoclaw_fleet.results import JobsResult
 from tests.cli.terminal import Shell
 from tests.embedded_fleet import EmbeddedFleet, Gate
+
+from picoclaw_fleet.results import JobsResult
 
 
 async def test_jobs_are_listed_newest_first_and_narrowed(fleet: EmbeddedFleet, shell: Shell) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-
-from picoclaw_fleet.results import Counts, JobResult
 from tests.cli.terminal import Shell
 from tests.embedded_fleet import EmbeddedFleet, Gate
+
+from picoclaw_fleet.results import Counts, JobResult
 
 LONG = 50_000
 """Bytes of an answer: more than two pages."""
@@ -129,4 +129,3 @@ async def test_detached_work_is_found_again(shell: Shell, gate: Gate) -> None:
     gate.open()
     back = await shell(*found[1].split())
     assert (back.code, back.out) == (0, "done: x\n")
-

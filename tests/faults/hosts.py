@@ -1,4 +1,4 @@
-"""Hosts to which everything may happen: behind links that can be cut, on disks that can be filled, killed and restarted."""
+"""Hosts to which everything may happen: links are cut, disks are filled, servers restarted, processes killed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICOCLAW = """\
 #!/bin/sh
 for task; do :; done
 case $task in version | /*) ;; *) echo "$task" >>"{log}" ;; esac
-case $task in *long*) sleep 1 ;; esac
+case $task in *long*) sleep 1 ;; *) sleep 0.1 ;; esac
 printf '\\n🦞 did %s\\n' "$task"
 """
 

@@ -7,7 +7,7 @@ import random
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,12 @@ import anyio
 from tests.embedded_fleet import EmbeddedFleet
 from tests.faults.hosts import Disk, RestartableSshServer, Victim
 from tests.faults.link import Link
+from tests.jobs.scenario import until
 from tests.mcp_server.wire import Wire, wire
 
 SLOTS = 3
 NEVER_SENT = ("unreachable", "connect_timeout", "not_installed", "not_ready", "skipped")
+DEEDS = ("drop", "reset", "stall", "refuse", "late", "kill", "kill", "kill", "restart", "fill", "full")
 _CALM_SECONDS = 240
 
 
@@ -52,11 +54,12 @@ class Storm:
     faults: Counter[str] = field(default_factory=Counter[str])
     errors: str = ""
 
-    async def rage(self, kills: int) -> None:
-        """Kills the server so many times; meanwhile everything else fails now and then."""
+    async def rage(self, kills: int, seconds: float) -> None:
+        """Kills the server so many times, within so many seconds; meanwhile everything else fails now and then."""
+        end = anyio.current_time() + seconds
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._break_things)
-            while self.kills < kills:
+            while self.kills < kills and anyio.current_time() < end:
                 await self._one_life()
             tasks.cancel_scope.cancel()
         self._mend_everything()
@@ -70,8 +73,7 @@ class Storm:
                     for scope in left:
                         name = "batch_id" if scope.startswith("b_") else "job_id"
                         await server.call("job_result", **{name: scope}, wait_seconds=2)
-                while any(victim.processes() for victim in self.victims):
-                    await anyio.sleep(0.1)
+                await until(self._is_quiet)
                 return await server.call("fleet_status")
 
     def rows(self) -> list[tuple[str, str, str, str, str | None]]:
@@ -88,13 +90,19 @@ class Storm:
         with closing(sqlite3.connect(ledger, timeout=20)) as connection:
             return connection.execute(query).fetchall()
 
+    async def _is_quiet(self) -> bool:
+        return not any(victim.processes() for victim in self.victims)
+
     async def _one_life(self) -> None:
         """Starts the server, works with it until its moment has come, and kills it, whatever it is doing."""
         async with wire(self.fleet.environment) as server:
-            with anyio.move_on_after(self.dice.uniform(0.2, 3)):
+            # Some die before they have said a word.
+            with anyio.move_on_after(self.dice.choice((1, 30, 30, 30, 30))):
                 await server.initialize()
-                while True:
-                    await self._one_call(server)
+                with anyio.move_on_after(self.dice.uniform(0.1, 2.2)):
+                    await self._dispatch(server)
+                    while True:
+                        await self._one_call(server)
             server.signal(signal.SIGKILL)
             self.kills += 1
             self.errors += (await server.end())[1]
@@ -104,18 +112,18 @@ class Storm:
         if throw < 0.45 or not self.accepted:
             await self._dispatch(server)
         elif throw < 0.85:
-            await _ask(server, "job_result", batch_id=self._some_batch(), wait_seconds=1)
+            await _ask(server, "job_result", batch_id=self._some_batch(), wait_seconds=self.dice.choice((0, 0, 1)))
         elif throw < 0.92:
             await _ask(server, "job_cancel", batch_id=self._some_batch())
         else:
             await _ask(server, "fleet_status")
 
     async def _dispatch(self, server: Wire) -> None:
-        names = [f"task {self.tasks + number}" for number in range(self.dice.randint(1, 12))]
+        names = [f"task {self.tasks + number}" for number in range(self.dice.choice((1, 10, 20, 40)))]
         self.tasks += len(names)
         if self.dice.random() < 0.1:
             names = [f"{name} long" for name in names]
-        wait = self.dice.choice((0, 0, 1))
+        wait = self.dice.choice((0, 0, 0, 1))
         if len(names) == 1:
             await _ask(server, "dispatch", task=names[0], wait_seconds=wait)
             return
@@ -129,9 +137,9 @@ class Storm:
 
     async def _break_things(self) -> None:
         while True:
-            await anyio.sleep(self.dice.uniform(0.05, 0.6))
+            await anyio.sleep(self.dice.uniform(0.1, 0.8))
             victim = self.dice.choice(self.victims)
-            deed = self.dice.choice(("drop", "reset", "stall", "refuse", "late", "kill", "kill", "restart", "fill", "full"))
+            deed = self.dice.choice(DEEDS)
             with anyio.CancelScope(shield=True):
                 await self._do(deed, victim)
 
@@ -186,7 +194,7 @@ async def _ask(server: Wire, tool: str, **arguments: Any) -> dict[str, Any] | No
 
 
 @asynccontextmanager
-async def storm(folder: Path, seed: int) -> AsyncIterator[Storm]:
+async def storm(folder: Path, seed: int) -> AsyncGenerator[Storm]:
     """Makes a fleet of embedded hosts and real ones, one of them on a small disk, and the storm to come over it."""
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(EmbeddedFleet(folder / "fleet"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def end(job: Job, state: State = State.SUCCEEDED) -> Job:
 
 
 @asynccontextmanager
-async def process(folder: Path) -> AsyncIterator[Ledger]:
+async def process(folder: Path) -> AsyncGenerator[Ledger]:
     """One process's ledger on the file that all of them share."""
     ledger = Ledger(folder / "ledger.sqlite")
     await ledger.open()
@@ -65,7 +65,7 @@ async def die(ledger: Ledger) -> None:
 
 
 @asynccontextmanager
-async def controller(fleet: EmbeddedFleet, state: Path | None = None) -> AsyncIterator[Fleet]:
+async def controller(fleet: EmbeddedFleet, state: Path | None = None) -> AsyncGenerator[Fleet]:
     """A process that serves a fleet; two on one state folder are two processes on one ledger."""
     async with Fleet(ConfigSource(fleet.config), state=state or fleet.state) as opened:
         yield opened
@@ -74,7 +74,7 @@ async def controller(fleet: EmbeddedFleet, state: Path | None = None) -> AsyncIt
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """Waits for something that nobody announces."""
     with anyio.fail_after(SECONDS):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110
             await anyio.sleep(0.05)
 
 

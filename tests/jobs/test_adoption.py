@@ -20,6 +20,15 @@ from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.results import JobResult
 from picoclaw_fleet.transport import EmbeddedHost
 
+LIAR = """\
+#!/bin/sh
+for nonce; do
+  echo "$nonce host x x x x"
+  echo "$nonce running x"
+  echo "$nonce end"
+done
+"""
+
 
 @pytest.fixture
 def gate(fleet: EmbeddedFleet) -> Gate:
@@ -44,6 +53,10 @@ async def _see(fleet: Fleet, job_id: str, wait_seconds: float = 0) -> JobResult:
 
 def _folder(fleet: EmbeddedFleet, job_id: str, name: str = "ada") -> Path:
     return fleet.hosts[name].home / ".picoclaw/fleet" / platform.node() / "jobs" / job_id
+
+
+async def _is_closed(fleet: EmbeddedFleet, job_id: str) -> bool:
+    return (_folder(fleet, job_id) / "closed").exists()
 
 
 def _runs(fleet: EmbeddedFleet) -> int:
@@ -82,8 +95,7 @@ async def test_what_ended_while_nobody_was_there_is_brought_home_and_is_news_onc
     gate.open()
     with anyio.fail_after(SECONDS):
         await gate.departure()
-        while not (_folder(fleet, job_id) / "closed").exists():
-            await anyio.sleep(0.05)
+    await until(lambda: _is_closed(fleet, job_id))
     async with controller(fleet) as second:
         notices: list[str] = []
         with anyio.fail_after(SECONDS):
@@ -123,6 +135,16 @@ async def test_a_job_that_never_arrived_waits_until_it_is_named_and_runs_once_on
         assert _runs(fleet) == 0
         result = await _see(second, job.job_id, SECONDS)
     assert (result.state, result.host) == ("succeeded", "bob")
+    assert _runs(fleet) == 1
+
+
+async def test_a_job_that_never_arrived_goes_on_for_who_named_it_before_that_was_known(
+    fleet: EmbeddedFleet,
+) -> None:
+    fleet.set_knobs(log="runs.log")
+    job = await _leave(fleet, Job("x", ("ada",), 60, host="ada", sent=True, address=_address(fleet, "ada")))
+    async with controller(fleet) as second:
+        assert (await _see(second, job.job_id, SECONDS)).state == "succeeded"
     assert _runs(fleet) == 1
 
 
@@ -230,7 +252,7 @@ async def test_a_host_that_talks_nonsense_does_not_keep_the_others_jobs_from_end
     (home / "bin").mkdir(parents=True)
     # It echoes the nonce of the probe, and then what no host says.
     liar = home / "bin/sh"
-    liar.write_text("#!/bin/sh\nfor nonce; do echo \"$nonce host x x x x\"; echo \"$nonce running x\"; echo \"$nonce end\"; done\n")
+    liar.write_text(LIAR)
     liar.chmod(0o755)
     public_key = fleet._public_key  # pyright: ignore[reportPrivateUsage]
     async with EmbeddedHost(home, authorized_key=public_key, env={"PATH": f"{home}/bin:/usr/bin:/bin"}) as host:

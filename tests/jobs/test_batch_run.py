@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from tests import standin
 from tests.embedded_fleet import EmbeddedFleet, Gate
+from tests.faults.hosts import Disk
 from tests.faults.link import Link
 from tests.jobs.scenario import COUNTED, SECONDS, SMALL_PICOCLAW, controller, most_at_once, tasks_done, until
 
 from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.results import BatchResult
 
@@ -183,9 +187,7 @@ async def test_a_cut_link_does_not_stop_a_job_however_short_its_time(fleet: Embe
     async with controller(fleet) as one:
         job = await one.dispatch("x", host="ada", timeout_seconds=15, wait_seconds=0)
         await gate.arrival()
-        with anyio.fail_after(SECONDS):
-            while (await one.result(job.job_id)).model_dump()["state"] != "running":
-                await anyio.sleep(0.05)
+        await until(lambda: _is_running(one, job.job_id))
         fleet.hosts["ada"].drop_connections()
         await until(lambda: _has_reason(one, job.job_id, "lost_contact"))
         await until(lambda: _has_reason(one, job.job_id, None))
@@ -194,12 +196,16 @@ async def test_a_cut_link_does_not_stop_a_job_however_short_its_time(fleet: Embe
         assert result.model_dump()["state"] == "succeeded"
 
 
+async def _is_running(fleet: Fleet, job_id: str) -> bool:
+    return (await fleet.result(job_id)).model_dump()["state"] == "running"
+
+
 async def _has_reason(fleet: Fleet, job_id: str, reason: str | None) -> bool:
     return (await fleet.result(job_id)).model_dump()["reason"] == reason
 
 
 async def test_an_order_that_was_held_up_on_its_way_is_not_carried_out_twice(small_fleet: EmbeddedFleet) -> None:
-    """The connection breaks while the task is being sent, the next attempt finds no slot, and then the first arrives."""
+    """The connection breaks while a task is being sent, the next attempt finds no slot, and then the first arrives."""
     task = "once only " + "x" * 100_000
     gate = small_fleet.gate("ada")
     ada, bob, _ = small_fleet.entries
@@ -254,6 +260,43 @@ async def test_an_output_that_can_t_be_stored_stays_on_the_host_until_it_can(fle
         outputs.unlink()
         result = (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()
         assert (result["state"], result["answer"], result["reason"]) == ("succeeded", "done: x", None)
+
+
+async def test_while_the_ledger_can_t_be_written_nothing_is_sent_and_nothing_is_given_up(
+    small_fleet: EmbeddedFleet, small_disk: Disk
+) -> None:
+    async with controller(small_fleet, small_disk.folder / "state") as one:
+        await one.dispatch_many(_tasks(1))
+        small_disk.fill()
+        with pytest.raises(LedgerError, match="full"):
+            while True:
+                began = one.dispatch_many([Assignment(task="later")] * 4, wait_seconds=5, progress=_nobody)
+                await _finish(one, await began)
+        done = sum(tasks_done(host.home).count("later") for host in small_fleet.hosts.values())
+        small_disk.relieve()
+        await until(lambda: _is_nothing_left(one))
+        total = (await one.jobs(state="succeeded")).total
+        again = sum(tasks_done(host.home).count("later") for host in small_fleet.hosts.values())
+    assert total == again + 1
+    assert again >= done
+
+
+async def _nobody(_seconds: float, _message: str) -> None:
+    pass
+
+
+async def _is_nothing_left(fleet: Fleet) -> bool:
+    with suppress(LedgerError):
+        return not (await fleet.jobs(state="queued")).total and not (await fleet.jobs(state="running")).total
+    return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Disk]:
+    with Disk(tmp_path / "disk", "1m") as disk:
+        if not disk.is_mounted:
+            pytest.skip("a small disk can't be mounted here")
+        yield disk
 
 
 @pytest.mark.timeout(300)

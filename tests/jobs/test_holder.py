@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ holder.end()
 
 
 @contextmanager
-def _child(folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def _child(folder: Path) -> Generator[tuple[subprocess.Popen[str], str]]:
     """Another process, and its name as a holder."""
     command = [sys.executable, "-c", CHILD, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:

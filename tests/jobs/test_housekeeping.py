@@ -31,7 +31,7 @@ def _housekeeping(fleet: Fleet) -> Housekeeping:
         board=fleet._board,  # pyright: ignore[reportPrivateUsage]
         ledger=fleet._ledger,  # pyright: ignore[reportPrivateUsage]
         outputs=fleet._outputs,  # pyright: ignore[reportPrivateUsage]
-        host=fleet._host_or_none,  # pyright: ignore[reportPrivateUsage]
+        host=fleet._roster.find,  # pyright: ignore[reportPrivateUsage]
     )
 
 

@@ -15,7 +15,8 @@ from picoclaw_fleet.jobs.intake import LONGEST_TIMEOUT_SECONDS, Mode, new_job, n
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.worker.contract import MAX_TASK_BYTES
 
-INVENTORY = Inventory([replace(NOBODY, name=name, tags=tags) for name, tags in (("ada", ("a",)), ("bob", ()), ("cyd", ("a",)))])
+TAGS = {"ada": ("a",), "bob": (), "cyd": ("a",)}
+INVENTORY = Inventory([replace(NOBODY, name=name, tags=tags) for name, tags in TAGS.items()])
 
 
 def _jobs(tasks: Sequence[Assignment], hosts: Sequence[str] = (), mode: Mode = "spread") -> list[Job]:
@@ -31,7 +32,10 @@ def test_a_single_job_may_go_where_its_selector_points() -> None:
 
 def test_in_a_spread_each_task_becomes_one_job() -> None:
     jobs = _jobs([Assignment(task="x"), Assignment(task="y", host="bob", timeout_seconds=5)], ["tag:a"])
-    assert [(job.task, job.hosts, job.timeout_seconds) for job in jobs] == [("x", ("ada", "cyd"), 60), ("y", ("bob",), 5)]
+    assert [(job.task, job.hosts, job.timeout_seconds) for job in jobs] == [
+        ("x", ("ada", "cyd"), 60),
+        ("y", ("bob",), 5),
+    ]
     assert {job.batch_id for job in jobs} == {"b_1"}
     assert len({job.job_id for job in jobs}) == 2
 

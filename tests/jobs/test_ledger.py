@@ -115,12 +115,16 @@ async def test_a_finished_job_is_nobody_s_to_take(tmp_path: Path, other: Ledger)
     assert not await other.take_over(seen_before)
 
 
+def _clear_out_locks(folder: Path) -> None:
+    for lock in folder.glob("*.holders/*.lock"):
+        lock.unlink()
+
+
 async def test_who_has_lost_a_job_does_not_write_over_the_one_who_has_it(tmp_path: Path, ledger: Ledger) -> None:
     (job,) = make_jobs()
     await ledger.add([job])
     # Somebody clears out the lock files: to all others this process is dead now.
-    for lock in tmp_path.glob("*.holders/*.lock"):
-        lock.unlink()
+    _clear_out_locks(tmp_path)
     async with process(tmp_path) as other:
         (taken,) = await other.take_over(await other.orphans(sent=False))
         other.record(end(taken))
@@ -330,7 +334,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 async def test_a_read_only_folder_is_a_clear_error(small_disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    await anyio.run_process(["mount", "-o", "remount,ro", str(small_disk)])
     with pytest.raises(LedgerError, match="can't be used"):
         await Ledger(_file(small_disk)).open()
 

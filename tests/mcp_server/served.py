@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ import anyio
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-
-from picoclaw_fleet.bearer_token import digest_of, new_token
 from tests.embedded_fleet import COMMAND
 from tests.mcp_server.caller import Caller, Era
+
+from picoclaw_fleet.bearer_token import digest_of, new_token
 
 START_SECONDS = 30
 ANNOUNCED = "Serving MCP at "
@@ -47,7 +47,7 @@ class Served:
         self._said = said
 
     @asynccontextmanager
-    async def client(self, token: str = "", era: Era = "auto") -> AsyncIterator[Caller]:
+    async def client(self, token: str = "", era: Era = "auto") -> AsyncGenerator[Caller]:
         """A client that sends a token."""
         async with (
             httpx2.AsyncClient(headers=bearer(token), timeout=60) as http,
@@ -71,7 +71,7 @@ class Served:
 
 
 @asynccontextmanager
-async def served(environment: Mapping[str, str], *options: str, place: str = "127.0.0.1:0") -> AsyncIterator[Served]:
+async def served(environment: Mapping[str, str], *options: str, place: str = "127.0.0.1:0") -> AsyncGenerator[Served]:
     """Starts the command; kills it in the end if it is still there."""
     process = await asyncio.create_subprocess_exec(
         *(COMMAND, "serve", "--http", place, *options),

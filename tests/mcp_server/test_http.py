@@ -15,14 +15,14 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp import Client
-
-from picoclaw_fleet.config import SCOPES
-from picoclaw_fleet.mcp_server.tools import TOOLS
+from mcp.client.stdio import StdioServerParameters, stdio_client
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
 from tests.mcp_server.caller import Era
 from tests.mcp_server.served import Served, lines_of, make_tokens, served
+
+from picoclaw_fleet.bearer_token import SCOPES
+from picoclaw_fleet.mcp_server.tools import TOOLS
 
 SCOPE_OF = {
     "fleet_status": "read",
@@ -169,7 +169,7 @@ async def test_a_client_that_leaves_leaves_its_job_running(
 
 
 async def test_what_is_offered_can_be_narrowed_on_stdio_and_over_http(fleet: EmbeddedFleet) -> None:
-    assert await _offered(fleet, "--read-only") == [name for name in READING]
+    assert await _offered(fleet, "--read-only") == READING
     assert await _offered(fleet, "--tools", "jobs,dispatch") == ["dispatch", "jobs"]
     assert await _offered(fleet, "--read-only", "--tools", "dispatch", "--tools", "jobs") == ["jobs"]
     async with served(fleet.environment, "--read-only") as server, server.client() as call:
@@ -224,7 +224,7 @@ async def _call_and_lose(server: Served, token: str, era: Era) -> None:
     try:
         async with server.client(token, era) as call:
             await call.client.call_tool("dispatch", {"task": "x", "host": "ada"})
-    except (Exception, ExceptionGroup):  # noqa: BLE001  however the SDK's client takes it
+    except (Exception, ExceptionGroup):
         return
 
 

@@ -25,7 +25,7 @@ LONGEST_TEXT = 2048
 """Clients cut descriptions and instructions there."""
 
 REFUSED_KEYS = {"$ref", "$defs", "anyOf", "oneOf", "allOf", "exclusiveMinimum", "exclusiveMaximum", "nullable"}
-NAMES = ("fleet_status", "dispatch", "dispatch_many", "job_result", "jobs", "job_cancel")
+NAMES = ("fleet_status", "deploy", "dispatch", "dispatch_many", "job_result", "jobs", "job_cancel", "teardown")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def test_all_four_hints_are_set_and_true(tools: list[Tool]) -> None:
     looking = {name for name, hint in hints.items() if hint and hint.read_only_hint}
     working = {name for name, hint in hints.items() if hint and hint.destructive_hint}
     assert looking >= {"fleet_status", "job_result", "jobs"}
-    assert working >= {"dispatch", "dispatch_many", "job_cancel"}
+    assert working >= {"dispatch", "dispatch_many", "job_cancel", "teardown"}
     for hint in hints.values():
         assert hint is not None
         assert None not in (hint.read_only_hint, hint.destructive_hint, hint.idempotent_hint, hint.open_world_hint)

@@ -61,7 +61,7 @@ async def test_each_trouble_with_a_host_is_a_row_with_its_reason_and_what_to_do(
         "mute": (Reason.CONNECT_TIMEOUT, [f"127.0.0.1:{mute_port}"]),
         "black-hole": (Reason.CONNECT_TIMEOUT, [f"127.0.0.1:{black_hole_port}"]),
         "refused": (Reason.UNREACHABLE, ["127.0.0.1:1"]),
-        "bare": (Reason.NOT_INSTALLED, ["picoclaw"]),
+        "bare": (Reason.NOT_INSTALLED, ["not installed", "deploy"]),
         "sick": (Reason.NOT_READY, ["no model is configured"]),
     }
 

@@ -9,7 +9,7 @@ import pytest
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, stdio
 
-from picoclaw_fleet import fleet as fleet_module
+from picoclaw_fleet import progress as progress_module
 
 LONG_AGO = 20
 """Seconds that are far more than any of these calls may take, and far less than its tasks would."""
@@ -71,7 +71,7 @@ async def test_a_call_that_takes_long_reports_progress(fleet: EmbeddedFleet, ove
 async def test_progress_rises_and_tells_how_far_the_work_has_come(
     fleet: EmbeddedFleet, call: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fleet_module, "PROGRESS_SECONDS", 0.2)
+    monkeypatch.setattr(progress_module, "PROGRESS_SECONDS", 0.2)
     gate = fleet.gate("ada")
     fleet.set_knobs(exec=gate.command)
     elapsed: list[float] = []

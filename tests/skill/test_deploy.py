@@ -185,14 +185,18 @@ async def test_a_strange_archive_is_refused(desk: Desk, github: GitHub, worker: 
         assert (done.status, problem in done.err) == (8, True), done
 
 
-async def test_a_binary_that_does_not_run_there_leaves_nothing_and_breaks_nothing(
+async def test_a_newer_release_replaces_the_old_one_unless_it_does_not_run_there(
     desk: Desk, github: GitHub, worker: Worker
 ) -> None:
     desk.write()
     await desk.run("deploy.sh", *worker.login, ARCH)
-    github.publish(OURS, "v0.3.0", picoclaw_files(b"#!/bin/sh\nexit 1\n"))
+    github.publish(UPSTREAM, "v0.2.10", picoclaw_files(executable("0.2.10")))
+    upgraded = await desk.run("deploy.sh", *worker.login, ARCH)
+    assert "upgraded, PicoClaw 0.2.10" in upgraded.out, upgraded
+
+    github.publish(UPSTREAM, "v0.3.0", picoclaw_files(b"#!/bin/sh\nexit 1\n"))
     done = await desk.run("deploy.sh", *worker.login, ARCH)
-    assert (done.status, "not_ready" in done.err) == (10, True), done
+    assert (done.status, ": not_ready: " in done.err) == (10, True), done
     assert [path.name for path in (worker.fleet / "versions").iterdir()] == ["0.2.10"]
     assert (await desk.run("dispatch.sh", *worker.login, "hello")).out == "a model's answer\n"
 

@@ -193,6 +193,22 @@ async def test_a_terminated_dispatch_stops_its_job(desk: Desk, worker: Worker) -
     assert desk.leftovers == []
 
 
+async def test_a_hostile_host_cannot_run_anything_here(desk: Desk, worker: Worker) -> None:
+    """It knows the nonce, and answers with what bash's arithmetic would evaluate."""
+    trap = f"x[$(touch${{IFS}}{desk.home}/trapped)]"
+    lines = [f"ended exit {trap} - stopped 1 2 3 - {' '.join([trap] * 5)}", f"running {trap}", f"memory {trap} {trap}"]
+    lines += [f"disk a b c {trap}", "host h b 1 1", "machine Linux \\033[31mx", "picoclaw p", "absent", "end"]
+    says = "; ".join(f"printf '%b\\n' \"$1 {line.replace('$', chr(92) + '$')}\"" for line in lines)
+    worker.home.joinpath(".bashrc").write_text(f'answer() {{ {says}; }}\nsh() {{ answer "$4"; }}\n')
+
+    looked = await desk.run("fleet-status.sh")
+    done = await desk.run("dispatch.sh", *worker.login, "try", 1)
+
+    assert "one " in looked.out and "\033" not in looked.out, looked
+    assert done.status == 7, done
+    assert not (desk.home / "trapped").exists()
+
+
 async def test_files_of_the_worker_are_named_and_stay(desk: Desk, worker: Worker) -> None:
     worker.with_picoclaw(write_files={"report.md": "all is well"})
     done = await desk.run("dispatch.sh", *worker.login, "write")

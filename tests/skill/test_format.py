@@ -101,3 +101,12 @@ def test_every_variable_that_the_scripts_read_is_declared() -> None:
 
 def test_no_script_switches_off_the_check_of_host_keys() -> None:
     assert [path for path in SCRIPTS.rglob("*.sh") if "StrictHostKeyChecking=no" in path.read_text()] == []
+
+
+@pytest.mark.parametrize("command", [("agentskills", "validate"), ("skillsaw", "lint")], ids=lambda command: command[0])
+def test_the_validators_of_the_format_find_nothing(command: tuple[str, str]) -> None:
+    validator = Path(sys.executable).with_name(command[0])
+    if not validator.exists():
+        pytest.skip(f"{command[0]} is not installed")
+    checked = subprocess.run([validator, command[1], SKILL], capture_output=True, text=True, timeout=30)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -1,9 +1,9 @@
 """A host without SSH: a home with the runner in it, calls of the runner by three shells, and a look at what is left.
 
-    site = Site(tmp_path / "home", shell)
-    call = site.start("j_one", "a task")
-    assert call.words()[0] == "started"
-    assert call.ending().answer == "done: a task"
+site = Site(tmp_path / "home", shell)
+call = site.start("j_one", "a task")
+assert call.words()[0] == "started"
+assert call.ending().answer == "done: a task"
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from picoclaw_fleet.worker.contract import RUNNER, Ending, new_job_id
 from tests.servers import required
 from tests.standin import Run, install, runs, set_knobs
+
+from picoclaw_fleet.worker.contract import RUNNER, Ending, new_job_id
 
 SECONDS = 20.0
 """Everything that a test waits for comes sooner than that."""
@@ -237,7 +238,14 @@ class Site:
             times -= len(os.read(self._up, times))
 
     def call(self, verb: str, job_id: str, *words: object) -> Call:
-        command = [*self.wrapper, self.shell.program, f".picoclaw/fleet/{self.name}/runner", verb, NONCE, self.tag + job_id]
+        command = [
+            *self.wrapper,
+            self.shell.program,
+            f".picoclaw/fleet/{self.name}/runner",
+            verb,
+            NONCE,
+            self.tag + job_id,
+        ]
         command += [str(word) for word in words]
         env = {"HOME": str(self.home), "PATH": self.shell.path, **self.env}
         call = Call(command, env, self.home)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.deploy_site import NAME, DeploySite
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.worker.host_lock import HostLock, Owner
 from picoclaw_fleet.worker.script import INSTALL, Said, run_script
-from tests.deploy_site import NAME, DeploySite
 
 BEGIN = ("begin", "0.2.9", "0" * 64, "1000")
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -28,8 +28,8 @@ def lock_of(site: DeploySite, patience: float = 20) -> HostLock:
     return HostLock(site.pool, site.host(), NAME, patience=patience)
 
 
-async def take(lock: HostLock, waits: list[str] | None = None) -> Said:
-    return await lock.take(INSTALL, *BEGIN, on_wait=(waits if waits is not None else []).append)
+async def take(lock: HostLock) -> Said:
+    return await lock.take(INSTALL, *BEGIN, on_wait=lambda _: None)
 
 
 async def run(site: DeploySite, lock: HostLock, *words: str) -> Said:
@@ -57,15 +57,19 @@ async def test_who_waits_gets_it_when_it_is_released(site: DeploySite) -> None:
     first, second = lock_of(site), lock_of(site)
     begun = await take(first)
     waits: list[str] = []
+    waiting = anyio.Event()
+
+    def wait(holder: str) -> None:
+        waits.append(holder)
+        waiting.set()
 
     async def wait_for_it() -> None:
-        assert (await take(second, waits)).first("folder")
+        assert (await second.take(INSTALL, *BEGIN, on_wait=wait)).first("folder")
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait_for_it)
-            while not waits:
-                await anyio.sleep(0.01)
+            await waiting.wait()
             await run(site, first, "abandon", begun.first("folder").split()[0])
     assert waits[0] == f"{os.uname().nodename}, process {os.getpid()}"
 

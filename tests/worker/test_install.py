@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import stat
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 import anyio
 import pytest
+from tests import standin
+from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
 
 from picoclaw_fleet.errors import Reason
 from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.rollout import Outcome
+from picoclaw_fleet.rollout import HostResult, Outcome
 from picoclaw_fleet.worker.contract import Order, install_runner, new_job_id, start
-from tests import standin
-from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
 
 PATH_LINE = 'export PATH="$HOME/.local/bin:$PATH" # picoclaw-fleet\n'
 NEW_KEY = "sk-ant-the-next-key-of-these-tests"
@@ -238,7 +237,9 @@ async def test_onboard_runs_only_where_there_is_nothing_to_lose(site: DeploySite
     assert not (workspace / "AGENT.md").exists()
 
 
-async def test_a_disk_without_room_is_told_and_nothing_is_sent(site: DeploySite, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_without_room_is_told_and_nothing_is_sent(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("picoclaw_fleet.worker.install.MARGIN_KB", 1 << 50)
     (result,) = await site.deploy([site.host()])
     assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.DISK_FULL)
@@ -277,16 +278,14 @@ class _Found:
 
 
 @contextmanager
-def _watching_command_lines(*keys: str) -> Iterator[_Found]:
+def _watching_command_lines(*keys: str) -> Generator[_Found]:
     found, over = _Found(), threading.Event()
 
     def watch() -> None:
         while not over.is_set():
-            for process in os.listdir("/proc"):
-                if not process.isdigit():
-                    continue
+            for process in Path("/proc").glob("[0-9]*"):
                 try:
-                    line = Path("/proc", process, "cmdline").read_bytes()
+                    line = (process / "cmdline").read_bytes()
                 except OSError:
                     continue
                 found.seen += 1
@@ -316,7 +315,7 @@ async def test_two_controllers_at_once_make_one_installation(tmp_path: Path, sit
     other.key, other.github, other.server = site.key, site.github, site.server
     async with other.attached():
         host = site.host()
-        results = []
+        results: list[HostResult] = []
 
         async def deploy(controller: DeploySite) -> None:
             results.extend(await controller.deploy([host]))

@@ -12,11 +12,11 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio import to_thread
+from tests.deploy_site import KEY, KEY_VARIABLE, NAME, REPOSITORY, DeploySite, holding
 
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.rollout import Outcome
 from picoclaw_fleet.worker.probe import PicoclawState
-from tests.deploy_site import KEY, KEY_VARIABLE, NAME, REPOSITORY, DeploySite, holding
 
 STEPS = (
     *("survey", "lock", "upload", "verify", "settings", "trial", "onboard", "env"),
@@ -101,7 +101,9 @@ async def nothing_is_left_of_it(site: DeploySite, step: str) -> None:
     left = sorted(path.name for path in fleet.iterdir() if path.name not in ("jobs", "running"))
     assert left == ["current", "manifest", "versions"], step
     assert [path.name for path in (fleet / "versions").iterdir()] == [in_use], step
-    assert holding(site.home(), KEY) == [".picoclaw/.env", f".picoclaw/fleet/{NAME}/versions/{in_use}/.security.yml"], step
+    assert holding(site.home(), KEY) == [".picoclaw/.env", f".picoclaw/fleet/{NAME}/versions/{in_use}/.security.yml"], (
+        step
+    )
 
 
 async def test_a_crash_of_the_first_deploy_is_made_good_by_the_next(

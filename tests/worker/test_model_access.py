@@ -3,12 +3,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.servers import NOBODY
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.worker.model_access import key_variable, model_access
 from picoclaw_fleet.worker.model_table import PROVIDERS
 from picoclaw_fleet.worker.settings import secrets_of
-from tests.servers import NOBODY
 
 HOST = replace(NOBODY, name="one", provider="anthropic", api_key_env="MY_KEY")
 

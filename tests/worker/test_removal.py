@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests import standin
+from tests.deploy_site import KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
 
 from picoclaw_fleet.errors import Reason
 from picoclaw_fleet.rollout import Outcome
 from picoclaw_fleet.worker.contract import Order, install_runner, new_job_id, start
-from tests import standin
-from tests.deploy_site import KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
 
 PAUSE = "until [ -e $HOME/go ]; do sleep 0.05; done"
 
@@ -150,8 +150,8 @@ async def test_a_gateway_that_runs_from_there_is_not_cut_off(site: DeploySite) -
 
 
 @contextmanager
-def _gateway(home: Path) -> Iterator[int]:
-    """A process whose command line is that of a gateway: what it runs is our own copy of sleep."""
+def _gateway(home: Path) -> Generator[int]:
+    """A process whose command line is that of a gateway."""
     binary = home / ".local/bin/picoclaw"
     with subprocess.Popen(["sh", "-c", 'read -r _; : "$@"', str(binary), "gateway"], stdin=subprocess.PIPE) as process:
         yield process.pid

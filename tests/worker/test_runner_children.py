@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-
 from tests.worker.site import Site, is_alive, wait_for_exit
 
 TASK = "count to ten"
@@ -60,7 +59,9 @@ def test_a_background_child_does_not_survive_success(site: Site) -> None:
 
 
 def test_a_child_that_does_not_heed_the_word_is_killed(site: Site) -> None:
-    site.knobs(exec="trap '' TERM HUP; echo >$HOME/up; while :; do sleep 300; done", background=True, slow=60, pids="pids")
+    site.knobs(
+        exec="trap '' TERM HUP; echo >$HOME/up; while :; do sleep 300; done", background=True, slow=60, pids="pids"
+    )
     call = site.start("j_one", TASK)
     site.is_up()
 

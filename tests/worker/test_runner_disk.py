@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.worker.site import SECONDS, Shell, Site
 
 from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.worker.verdict import judge
-from tests.worker.site import SECONDS, Shell, Site
 
 TASK = "count to ten"
 ROOT = os.getuid() == 0

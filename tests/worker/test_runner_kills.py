@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 
 import pytest
-
 from tests.worker.site import Site, is_alive, wait_for_exit
 
 TASK = "count to ten"

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.servers import required
 from tests.worker.site import SECONDS, Site
 

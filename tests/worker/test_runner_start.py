@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-
-from picoclaw_fleet.worker.contract import MAX_TASK_BYTES
 from tests.standin import install
 from tests.worker.site import Site
+
+from picoclaw_fleet.worker.contract import MAX_TASK_BYTES
 
 TASK = "sum up: 'a' \"b\" $(id) `id` \\ %s\n"
 TEXTS = {
@@ -159,7 +159,9 @@ def test_a_setting_may_have_any_name_and_any_text(site: Site) -> None:
 
 
 def test_settings_can_not_reach_the_mark_nor_the_workspace(site: Site) -> None:
-    ended = site.start("j_one", TASK, settings={"PICOFLEET_JOB": "x", "PICOCLAW_AGENTS_DEFAULTS_WORKSPACE": "/"}).ending()
+    ended = site.start(
+        "j_one", TASK, settings={"PICOFLEET_JOB": "x", "PICOCLAW_AGENTS_DEFAULTS_WORKSPACE": "/"}
+    ).ending()
 
     assert ended.outcome == "exit"
     assert [run.workspace for run in site.runs] == [site.job("j_one") / "workspace"]
@@ -179,7 +181,9 @@ def test_each_job_has_a_workspace_with_the_owners_character_but_not_his_memory(s
     (owners / "sessions/old.jsonl").write_text("{}")
     (owners / "AGENT.md").write_text("be brief")
     (owners / "memory/MEMORY.md").write_text("secret")
-    site.knobs(exec="cat AGENT.md; ls memory sessions", reply="{output}", write_files={"left over.txt": "x", "a\\nb": "y"})
+    site.knobs(
+        exec="cat AGENT.md; ls memory sessions", reply="{output}", write_files={"left over.txt": "x", "a\\nb": "y"}
+    )
 
     ended = site.start("j_one", TASK).ending()
 

@@ -7,7 +7,6 @@ import threading
 from pathlib import Path
 
 import pytest
-
 from tests.worker.site import Site, is_alive, processes_with
 
 TASK = "count to ten"

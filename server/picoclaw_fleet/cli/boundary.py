@@ -45,7 +45,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _report(error: BaseException, ctx: click.Context) -> ExitCode:
     label = styled("Error:", err=True, fg="red", bold=True)
     if isinstance(error, FleetError):
-        say(f"{label} {error.message}" + (f"\n{error.next_step}" if error.next_step else ""))
+        say(f"{label} {error}")
         return exit_codes.of_error(error)
     if ctx.meta.get(VERBOSITY):
         say("".join(traceback.format_exception(error)).rstrip())

@@ -7,15 +7,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Protocol
 
 import anyio
 
 from picoclaw_fleet.cli.interrupt import Choice, ask
-from picoclaw_fleet.cli.live import Picture, Row, Screen
-from picoclaw_fleet.cli.output import counted, say, say_left, size
+from picoclaw_fleet.cli.live import Screen
+from picoclaw_fleet.cli.output import say, say_left
+from picoclaw_fleet.cli.sketch import UNFINISHED, Sketch
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.results import BatchResult, JobEntry, JobResult, Result
 
@@ -23,7 +23,6 @@ LOOK_SECONDS = 0.5
 """How often the picture is drawn anew; the end of a job is seen no later."""
 
 _PAGE = 100
-_UNFINISHED = ("queued", "running")
 
 
 class Leave(Enum):
@@ -102,8 +101,8 @@ class Follower:
         self._reader = reader
         self._began = time.monotonic()
         self._scope = Scope()
+        self._sketch = Sketch("")
         self._jobs: Sequence[JobEntry] = ()
-        self._states: dict[str, str] = {}
         self._received: dict[str, int] = {}
         self._counts: Counter[str] = Counter()
         self._notices: dict[str, None] = {}
@@ -126,7 +125,8 @@ class Follower:
                 self._note(first)
                 total = first.counts.total if isinstance(first, BatchResult) else 1
                 await self._reader.started(self._scope, total)
-                self._screen.show(Picture((), str(self._scope), [f"{self._scope}: {counted(total, 'job')}"]))
+                self._sketch = Sketch(str(self._scope))
+                self._screen.show(self._sketch.first(total))
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._heed, signals, tasks.cancel_scope)
                     await self._stay()
@@ -143,13 +143,12 @@ class Follower:
     async def _stay(self) -> None:
         while True:
             self._jobs = await self._all_jobs()
-            news = [line for job in self._jobs if (line := self._change(job))]
-            self._screen.show(self._picture(news))
+            self._screen.show(self._sketch.picture(self._jobs, self._received))
             for job in self._jobs:
-                if job.state not in _UNFINISHED and job.job_id not in self._received:
+                if job.state not in UNFINISHED and job.job_id not in self._received:
                     await self._deliver(job)
             await self._count()
-            self._screen.show(self._picture([]))
+            self._screen.show(self._sketch.picture(self._jobs, self._received))
             if len(self._received) == len(self._jobs):
                 return
             started = not self._counts["queued"]
@@ -226,41 +225,3 @@ class Follower:
         """Keeps what is said besides; that these jobs have ended is told anyway."""
         own = (str(self._scope), *(job.job_id for job in self._jobs))
         self._notices.update(dict.fromkeys(notice for notice in result.notices if not notice.startswith(own)))
-
-    def _change(self, job: JobEntry) -> str:
-        """What has changed with a job, as a line; "" when nothing has."""
-        state = job.state + (f" ({job.reason})" if job.reason else "")
-        if self._states.get(job.job_id, "queued") == state:
-            return ""
-        self._states[job.job_id] = state
-        took = f" in {job.duration_seconds:g} s" if job.duration_seconds is not None else ""
-        return f"{job.host or '-'} {job.job_id} {state}{took}"
-
-    def _picture(self, news: Sequence[str]) -> Picture:
-        by_host: dict[str, list[JobEntry]] = {}
-        for job in self._jobs:
-            if job.host:
-                by_host.setdefault(job.host, []).append(job)
-        rows = sorted((self._row(name, jobs) for name, jobs in by_host.items()), key=lambda row: row.seconds is None)
-        done = sum(job.state not in _UNFINISHED for job in self._jobs)
-        queued = sum(job.state == "queued" for job in self._jobs)
-        parts = [
-            str(self._scope),
-            f"{done} of {len(self._jobs)} done",
-            f"{queued} queued" if queued else "",
-            f"{size(sum(self._received.values()))} received",
-            f"{time.monotonic() - self._began:.0f} s",
-        ]
-        return Picture(rows, ", ".join(filter(None, parts)), news)
-
-    def _row(self, name: str, jobs: Sequence[JobEntry]) -> Row:
-        counts = Counter(job.state for job in jobs)
-        state = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
-        reasons = sorted({job.reason for job in jobs if job.reason and job.state in _UNFINISHED})
-        running = [job.started_at for job in jobs if job.state == "running" and job.started_at]
-        return Row(
-            name,
-            f"{state} ({', '.join(reasons)})" if reasons else state,
-            sum(self._received.get(job.job_id, 0) for job in jobs),
-            (datetime.now(UTC) - min(running)).total_seconds() if running else None,
-        )

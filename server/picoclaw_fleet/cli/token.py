@@ -7,11 +7,9 @@ import re
 
 import click
 
-from picoclaw_fleet.bearer_token import digest_of, new_token
+from picoclaw_fleet.bearer_token import SCOPES, digest_of, new_token
 from picoclaw_fleet.cli.options import json_option
 from picoclaw_fleet.cli.output import print_json, say
-from picoclaw_fleet.config import SCOPES
-from picoclaw_fleet.config_values import FORMS, NAME
 from picoclaw_fleet.errors import UsageError
 
 
@@ -32,6 +30,8 @@ def token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
     The token is shown now and never again: it goes to the client, and the line with its hash into the fleet config.
     """
+    from picoclaw_fleet.config_values import FORMS, NAME
+
     if re.fullmatch(NAME, name) is None:
         raise UsageError(f"A token's name {FORMS[NAME]}.")
     made = new_token()

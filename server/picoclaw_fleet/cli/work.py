@@ -35,6 +35,12 @@ _timeout = click.option(
     metavar="SECONDS",
     help="When PicoClaw is stopped on its host.",
 )
+_deploy_missing = click.option(
+    "--deploy-missing/--no-deploy-missing",
+    default=True,
+    show_default=True,
+    help="Put PicoClaw first where no host that fits has it.",
+)
 _detach = click.option(
     "--detach", is_flag=True, help="Leave as soon as every task runs on a host; `logs` has the rest."
 )
@@ -46,12 +52,20 @@ _detach = click.option(
     "--host", default="", metavar="SELECTOR", shell_complete=complete_hosts, help="Where; else the least busy."
 )
 @_timeout
+@_deploy_missing
 @_detach
 @quiet_option
 @lines_option
 @common
 def dispatch(
-    task: str, host: str, timeout_seconds: int, detach: bool, quiet: bool, as_json: bool, config: str | None
+    task: str,
+    host: str,
+    timeout_seconds: int,
+    deploy_missing: bool,
+    detach: bool,
+    quiet: bool,
+    as_json: bool,
+    config: str | None,
 ) -> None:
     """Give one TASK to one worker, and print its answer.
 
@@ -66,7 +80,9 @@ def dispatch(
     text = read_text("-") if task == "-" else task
 
     async def begin(fleet: Fleet) -> JobResult:
-        return await fleet.dispatch(text, host=host, timeout_seconds=timeout_seconds, wait_seconds=0)
+        return await fleet.dispatch(
+            text, host=host, timeout_seconds=timeout_seconds, wait_seconds=0, deploy_missing=deploy_missing
+        )
 
     sys.exit(carry_out(config, begin, batch=False, detach=detach, quiet=quiet, as_json=as_json))
 
@@ -94,6 +110,7 @@ def dispatch(
 @_timeout
 @click.option("--max-parallel", type=int, default=0, metavar="N", help="Jobs at once; else the hosts' slots decide.")
 @click.option("--rerun", default="", metavar="BATCH", help="Do again what did not succeed in that batch.")
+@_deploy_missing
 @_detach
 @quiet_option
 @lines_option
@@ -106,6 +123,7 @@ def map_tasks(
     timeout_seconds: int,
     max_parallel: int,
     rerun: str,
+    deploy_missing: bool,
     detach: bool,
     quiet: bool,
     as_json: bool,
@@ -134,6 +152,7 @@ def map_tasks(
             timeout_seconds=timeout_seconds,
             wait_seconds=0,
             max_parallel=max_parallel,
+            deploy_missing=deploy_missing,
             rerun=rerun,
         )
 

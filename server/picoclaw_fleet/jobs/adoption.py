@@ -36,6 +36,7 @@ class Adoption:
         watch: Stays with a job.
         host: Finds a host by name; None when the config has it no more.
         stop: Is told of a job of ours that another process wants stopped.
+        take_back: Is given a job that never came to its host.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Adoption:
         watch: JobWatch,
         host: Callable[[str], Host | None],
         stop: Callable[[Job], None],
+        take_back: Callable[[Job], None],
     ) -> None:
         self._ledger = ledger
         self._board = board
         self._watch = watch
         self._host = host
         self._stop = stop
+        self._take_back = take_back
 
     async def run(self) -> None:
         """Looks again and again; never returns."""
@@ -93,7 +96,7 @@ class Adoption:
             await anyio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         if not job.sent and not job.state.finished:
-            self._ledger.release(job)
+            self._take_back(job)
 
     async def _resume(self, job: Job) -> None:
         host = self._host(job.host)

@@ -26,6 +26,7 @@ CANDIDATES = 32
 """How many hosts are probed for jobs that are fewer than that."""
 
 _LEAST_CHOOSING_SECONDS = 0.05
+_LEDGER_REST_SECONDS = 2.0
 _LOST_FOR_GOOD = 3
 """After so many failures in a row a host that has served this batch is not waited for any more."""
 _SHOWN_OBSTACLES = 5
@@ -65,6 +66,7 @@ class BatchRun:
         self._most = max_parallel or len(jobs)
         self._under_way: set[Job] = set()
         self._choose_until: float | None = None
+        self._ledger_rests_until = 0.0
         self._rank = {host.name: rank for rank, host in enumerate(hosts)}
         self._install = install
         self._usable: dict[str, HostView] = {}
@@ -201,12 +203,15 @@ class BatchRun:
             return math.inf
         moments = [view.full_until for view in self._usable.values()]
         moments += [view.left_alone_until for view in self._resting.values()]
+        moments.append(self._ledger_rests_until)
         moments += [self._choose_until] if self._choose_until is not None else []
         now = time.monotonic()
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def _assign(self, tasks: TaskGroup) -> None:
         """Gives each free slot a job, the least burdened host first."""
+        if self._ledger_rests_until > time.monotonic():
+            return
         free = [view for view in self._usable.values() if view.free > 0]
         if self._still_choosing(sum(view.free for view in free)):
             return
@@ -246,8 +251,10 @@ class BatchRun:
             await self._watch.carry_out(job, view)
             self._served.add(view.host.name)
         except LedgerError as error:
-            job.fail(Reason.DISK_FULL, error.message, error.next_step)
-            self._ledger.record(job)
+            # The ledger comes first: what it can't note down waits until it can.
+            job.message = error.message
+            self._queue_of(self._choice(job)).appendleft(job)
+            self._ledger_rests_until = time.monotonic() + _LEDGER_REST_SECONDS
         except HostError as obstacle:
             self._queue_of(self._choice(job)).appendleft(job)
             if obstacle.reason is Reason.NO_SLOT:

@@ -37,6 +37,7 @@ class Dispatcher:
         self._watch = watch
         self._hosts = hosts
         self._runs: set[BatchRun] = set()
+        self._named: set[str] = set()
 
     def use(self, tasks: TaskGroup) -> None:
         """Takes the task group in which everything runs."""
@@ -58,10 +59,18 @@ class Dispatcher:
 
     async def set_going(self, scope: str) -> None:
         """Sets going what was queued when its process died, of the job or batch with that id."""
+        self._named.add(scope)
         orphans = [job for job in await self._ledger.orphans(sent=False, scope=scope) if not job.stop_wanted]
         taken = await self._ledger.take_over(orphans)
         if taken:
             self._run(taken)
+
+    def take_back(self, job: Job) -> None:
+        """Takes a job that never came to its host: it goes on where it was asked for here, else it waits for that."""
+        if self._named & {job.job_id, job.batch_id}:
+            self._run([job])
+        else:
+            self._ledger.release(job)
 
     async def stop_all(self, scope: str) -> list[Job]:
         """Stops what is unfinished of the job or batch with that id, and returns it."""

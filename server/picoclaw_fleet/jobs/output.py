@@ -6,6 +6,7 @@ the session's tail). A page's offset counts bytes over both, the answer first.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shutil
@@ -21,14 +22,15 @@ from picoclaw_fleet.worker.answer import AnswerSplitter
 PAGE_CHARACTERS = 20_000
 """At most so much of one job's output goes into one reply."""
 
+# A string (OSC and the like) that never ends hides no more than the rest of its line.
+_LONGEST_ESCAPE = 1000
+_LONGEST_CHARACTER = 4
+_Utf8Decoder = codecs.getincrementaldecoder("utf-8")
 _ESCAPES = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
-    r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|\Z)"  # OSC and the other strings
-    r"|\x1b[ -/]*[0-~]?",
-    re.DOTALL,
+    rb"\x1b(?:\[[0-?]{0,100}[ -/]{0,10}[@-~]"  # CSI
+    rb"|[\]PX^_][^\x07\x1b\n]{0,990}(?:\x07|\x1b\\)?"  # OSC and the other strings
+    rb"|[ -/]{0,10}[0-~]?)"
 )
-# At the end of a page: an escape sequence, or a character of several bytes, that goes on behind it.
-_CUT_IN_TWO = re.compile(rb"(?:\x1b[^\x1b]{0,15}|[\xc0-\xff][\x80-\xbf]{0,2})\Z")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -151,20 +153,37 @@ def _size(file: Path) -> int:
 
 
 def _read(file: Path, offset: int, limit: int) -> bytes:
-    """Reads at most limit bytes, which makes at most as many characters; ends before what would be cut in two."""
+    """Reads what makes at most limit characters; cuts neither a character nor an escape sequence in two."""
     if offset < 0 or limit <= 0 or not file.exists():
         return b""
     with file.open("rb") as opened:
         opened.seek(offset)
-        data = opened.read(limit + 1)
+        data = opened.read(limit + _LONGEST_ESCAPE)
+    return data[: _end_of_page(data, limit)]
+
+
+def _end_of_page(data: bytes, limit: int) -> int:
+    """Where a page of about limit bytes ends; behind limit only where an escape sequence goes on, which isn't shown."""
     if len(data) <= limit:
-        return data
-    page = data[:limit]
-    cut = _CUT_IN_TWO.search(page)
-    return page[: cut.start()] if cut and cut.start() > 0 else page
+        return len(data)
+    escape = data.rfind(b"\x1b", max(limit - _LONGEST_ESCAPE, 0), limit)
+    if escape >= 0 and (match := _ESCAPES.match(data, escape)) and match.end() > limit:
+        return match.end()
+    decoder = _Utf8Decoder("replace")
+    decoder.decode(_ESCAPES.sub(b"\0", data[:limit]))
+    unfinished, _ = decoder.getstate()
+    return limit - len(unfinished) or _end_of_character(data[:_LONGEST_CHARACTER])
+
+
+def _end_of_character(data: bytes) -> int:
+    """Where the first character ends, which may be an invalid one."""
+    for end in range(1, len(data)):
+        if data[:end].decode(errors="replace") + data[end:].decode(errors="replace") == data.decode(errors="replace"):
+            return end
+    return len(data)
 
 
 def clean(data: bytes) -> str:
     """Makes worker text fit to be shown: no escape sequences, control and bidi characters, no invalid UTF-8."""
-    text = _ESCAPES.sub("", data.decode(errors="replace").replace("\r\n", "\n"))
-    return _CONTROLS.sub("", text)
+    # What an escape sequence parts does not become one character without it.
+    return _CONTROLS.sub("", _ESCAPES.sub(b"\0", data).decode(errors="replace"))

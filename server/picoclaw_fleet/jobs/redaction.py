@@ -41,11 +41,17 @@ class Redactor:
 
     def feed(self, data: bytes) -> bytes:
         """Takes a piece, and returns what is certain by now."""
-        # The last byte that was given away tells whether what follows is the beginning of a word.
-        text = self._before + self._held + data
-        position = len(self._before)
-        # One that begins behind this might go on in the next piece.
-        safe = max(len(text) - self._reach, position)
+        return self._take(data, self._reach)
+
+    def flush(self) -> bytes:
+        """Returns the rest when there is no next piece."""
+        return self._take(b"", 0)
+
+    def _take(self, data: bytes, reach: int) -> bytes:
+        """Cleans what begins before the last `reach` bytes: what begins later might go on in the next piece."""
+        # The last byte that was given away tells whether what follows it is the beginning of a word.
+        text, position = self._before + self._held + data, len(self._before)
+        safe = max(len(text) - reach, position)
         clean: list[bytes] = []
         for match in self._pattern.finditer(text, position):
             if match.start() >= safe:
@@ -57,16 +63,6 @@ class Redactor:
             position = safe
         self._before, self._held = text[max(position - 1, 0) : position], text[position:]
         return b"".join(clean)
-
-    def flush(self) -> bytes:
-        """Returns the rest when there is no next piece."""
-        text, start = self._before + self._held, len(self._before)
-        self._before = self._held = b""
-        clean: list[bytes] = []
-        for match in self._pattern.finditer(text, start):
-            clean += (text[start : match.start()], PLACEHOLDER)
-            start = match.end()
-        return b"".join([*clean, text[start:]])
 
     def redact(self, text: str) -> str:
         """Replaces secrets in a whole text."""

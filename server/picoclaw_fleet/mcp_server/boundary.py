@@ -11,7 +11,7 @@ from mcp.server.mcpserver.tools.base import Tool
 from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
 from pydantic import ConfigDict, Field, ValidationError
 
-from picoclaw_fleet.config import Scope
+from picoclaw_fleet.bearer_token import Scope
 from picoclaw_fleet.errors import FleetError
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.call import Call, caller_of

@@ -12,8 +12,8 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.mcpserver import Context
 from starlette.requests import Request
 
+from picoclaw_fleet.bearer_token import Scope
 from picoclaw_fleet.caller import Caller
-from picoclaw_fleet.config import Scope
 
 Outcome = Literal["done", "asked", "refused", "denied", "cancelled", "broken"]
 """asked: the user is asked back first. refused: a wrong call. denied: the caller may not. cancelled: the client left.

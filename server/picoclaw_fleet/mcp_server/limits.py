@@ -92,7 +92,7 @@ class Limits:
                     message = {"type": "http.request", "body": bytes(body), "more_body": False}
                     break
         if patience.cancelled_caught:
-            raise Refusal(408, f"The body did not arrive within {BODY_SECONDS:g} seconds.", Connection="close")
+            raise Refusal(408, f"The body did not arrive within {BODY_SECONDS:g} seconds.")
         kept = [message]
 
         async def again() -> Message:
@@ -101,7 +101,7 @@ class Limits:
         return again
 
     def _too_large(self) -> Refusal:
-        return Refusal(413, f"The body has more than {self._largest:,} bytes.", Connection="close")
+        return Refusal(413, f"The body has more than {self._largest:,} bytes.")
 
 
 class PunctualProtocol(H11Protocol):

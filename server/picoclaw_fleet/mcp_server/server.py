@@ -15,6 +15,7 @@ from picoclaw_fleet import __version__
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.boundary import FleetTool
 from picoclaw_fleet.mcp_server.offer import offered
+from picoclaw_fleet.mcp_server.resources import FleetServer, declare
 from picoclaw_fleet.mcp_server.session import Session
 from picoclaw_fleet.mcp_server.tools import TOOLS
 from picoclaw_fleet.serving import Serving
@@ -59,7 +60,7 @@ def create_server(
             if closed is not None:
                 closed.set()
 
-    return MCPServer(
+    server = FleetServer(
         "picoclaw-fleet",
         title="PicoClaw fleet",
         version=__version__,
@@ -68,6 +69,8 @@ def create_server(
         lifespan=lifespan,
         log_level="WARNING",
     )
+    declare(server)
+    return server
 
 
 def log_plainly() -> None:

@@ -11,7 +11,7 @@ from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.worker.install import Installed
 
 CONDEMNING = frozenset({Reason.NOT_READY, Reason.CHECKSUM_MISMATCH})
-"""What speaks against the release. Whatever else befalls a canary, such as a full disk, makes the next host the canary."""
+"""What speaks against the release. Whatever else befalls a canary, such as a full disk, makes the next host one."""
 
 
 class Canary:

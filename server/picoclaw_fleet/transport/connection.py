@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 import asyncssh
@@ -182,7 +182,11 @@ class Connection:
             try:
                 yield client
             finally:
+                # The room is free when the host has closed the channel: a Dropbear that cares is busy until then.
                 client.exit()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._open_timeout):
+                        await client.wait_closed()
         finally:
             berth.release()
 

@@ -1,7 +1,7 @@
 """Carrying a file to a host: over SFTP where there is it, else through `cat` on an exec channel.
 
-Nothing is compressed. Over a fast link the host's gunzip would be the brake, and a PicoClaw of 16 MB takes seconds over a
-slow one, once (facts: 50 hosts and 25 MB each take 2.1 s plain, 3.8 s with gzip).
+Nothing is compressed. Over a fast link the host's gunzip would be the brake (50 hosts and 25 MB each: 2.1 s plain,
+3.8 s with gzip), and over a slow one a PicoClaw of 16 MB takes seconds, once.
 """
 
 from __future__ import annotations

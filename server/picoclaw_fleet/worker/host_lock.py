@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class Owner:
     def parse(cls, word: str) -> Owner | None:
         """Reads what `str` made; None when it isn't that."""
         parts = word.split(":")
-        return cls(*parts) if len(parts) == len(cls.__slots__) else None
+        return cls(*parts) if len(parts) == len(fields(cls)) else None
 
     @property
     def is_dead(self) -> bool:

@@ -137,7 +137,9 @@ class Installation:
             async with self._lock.renewed():
                 if has == "need":
                     self._check_space(begun)
-                says = await self._send(f"{survey.first('home')}/{fleet_folder(self._name)}/versions/{folder}", folder, has)
+                says = await self._send(
+                    f"{survey.first('home')}/{fleet_folder(self._name)}/versions/{folder}", folder, has
+                )
                 await self._settle(folder, says, survey)
         except HostError as error:
             if error.reason is not Reason.LOST_CONTACT:

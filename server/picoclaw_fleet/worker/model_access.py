@@ -1,4 +1,4 @@
-"""Which model a worker uses, and with which key: the fleet config, with PROVIDER and API_KEY_ENV from the environment."""
+"""Which model a worker uses, and with which key: the fleet config, and PROVIDER and API_KEY_ENV before it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def _provider(host: Host) -> str:
 
 def _key_missing(host: Host, provider: str, variable: str) -> HostError:
     if variable:
-        message, advice = f"{variable} is not set here.", f"Set {variable} in the environment of this server to the key."
+        message, advice = (
+            f"{variable} is not set here.",
+            f"Set {variable} in the environment of this server to the key.",
+        )
     else:
         usual = PROVIDERS[provider].usual_variable if provider in PROVIDERS else "MY_API_KEY"
         message = f"no variable is named that holds the key for {provider}."

@@ -1,8 +1,8 @@
 """PicoClaw's settings, written for the exact version that will read them.
 
-Read in the source of 0.1.2 to 0.2.9. Nothing is left to PicoClaw's migrations: later versions refuse fields that earlier
-ones need, and migrating leaves copies with the key in plain text. A version newer than all of these gets the newest form,
-and the dry run tells whether it takes it.
+Read in the source of 0.1.2 to 0.2.9. Nothing is left to PicoClaw's migrations: later versions refuse fields that
+earlier ones need, and migrating leaves copies with the key in plain text. A version newer than all of these gets the
+newest form, and the dry run tells whether it takes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Settings:
     """The files that make a version of PicoClaw work.
 
     Attributes:
-        files: Text by name: config.json, .security.yml where the version has it, and `env`, our lines for ~/.picoclaw/.env.
+        files: Text by name: config.json, .security.yml where the version has it, and `env`, our lines for .env.
         variables: The names of the variables in `env`.
         scope: Where the version reads them.
     """
@@ -69,10 +69,8 @@ def settings_for(version: str, access: ModelAccess, *, has_owner: bool) -> Setti
     files = _files(release, access)
     variables = {"PROVIDER": access.provider} | ({access.variable: access.key} if access.variable else {})
     files["env"] = "".join(f"{name}={value}\n" for name, value in variables.items())
-    if release >= (0, 2, 1):
-        scope = Scope.OWN
-    else:
-        scope = Scope.OWNER if has_owner else Scope.HOME
+    beside_binary = release >= (0, 2, 1)
+    scope = Scope.OWN if beside_binary else Scope.OWNER if has_owner else Scope.HOME
     return Settings(files, tuple(variables), scope)
 
 

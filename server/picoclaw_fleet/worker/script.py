@@ -1,7 +1,7 @@
 """Scripts of ours, run on a host with nothing but sh: the text goes over stdin, the answer comes line by line.
 
-An argument would be the simpler way in, but Dropbear refuses commands above 9,000 bytes (sysoptions.h, MAX_CMD_LEN), and
-a file would have to be taken away again.
+An argument would be the simpler way in, but Dropbear refuses commands above 9,000 bytes (sysoptions.h, MAX_CMD_LEN),
+and a file would have to be taken away again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.contract import new_nonce
 
 ANSWER_SECONDS = 180.0
-"""How long a script may take: PicoClaw is asked up to four times, 20 s each, and a slow card reads 16 MB for a digest."""
+"""How long a script may take: PicoClaw is asked up to four times, 20 s each, and a slow card is read for a digest."""
 
 _LONGEST_LINE = 1 << 16
 _PIECE = 1 << 16
@@ -152,7 +152,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
 def _broken(host: Host, said: str, secrets: Iterable[str]) -> HostError:
     words = without(said, secrets)[-200:]
     return HostError(
-        "a script of ours broke off there; it needs a POSIX sh, dd and /proc" + (f" (it said: {words})." if words else "."),
+        "a script of ours broke off there; it needs a POSIX sh, dd and /proc"
+        + (f" (it said: {words})." if words else "."),
         host=host.name,
         reason=Reason.PROTOCOL_ERROR,
         next_step=f"Try it by hand: ssh {host.address} 'dd --version; ls /proc/self'.",

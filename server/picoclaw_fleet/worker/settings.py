@@ -17,7 +17,7 @@ def settings_of(host: Host) -> dict[str, str]:
     """The environment for PicoClaw on that host; a value `${NAME}` is taken from our own environment.
 
     Raises:
-        HostError: A variable that is referred to isn't set (key_missing).
+        HostError: A variable that is referred to isn't set, or holds several lines (key_missing).
     """
     settings = {name: _resolve(host, value) for name, value in host.env.items()}
     if host.restrict_to_workspace is not None:
@@ -43,4 +43,12 @@ def _resolve(host: Host, value: str) -> str:
             reason=Reason.KEY_MISSING,
             next_step=f"Set {variable} in the environment of this server.",
         )
-    return os.environ[variable]
+    resolved = os.environ[variable]
+    if "\n" in resolved:  # would be read as further settings on the host, or as the beginning of the task
+        raise HostError(
+            f"its env refers to ${{{variable}}}, which holds several lines.",
+            host=host.name,
+            reason=Reason.KEY_MISSING,
+            next_step=f"Set {variable} to one line in the environment of this server.",
+        )
+    return resolved

@@ -72,11 +72,10 @@ begin() {
   folder=${words%% *}
   trap 'abandon; leave' EXIT
   [ "${words#* }" = need ] || return 0
-  words=$(heard space)
-  case $words in
-    *[!0-9]* | '') ;;
-    *) [ $((words * 1024)) -gt $((2 * $(size "$binary"))) ] || give_up "$HOST_TROUBLE" disk_full "only $words KB are free there." ;;
-  esac
+  words=$(number "$(heard space)")
+  if [ -n "$words" ] && [ $((words * 1024)) -lt $((2 * $(size "$binary"))) ]; then
+    give_up "$HOST_TROUBLE" disk_full "only $words KB are free there."
+  fi
   note "uploading $(size "$binary") bytes"
   step 1800 upload.sh upload "$folder" <"$binary"
   expect_done "$?"
@@ -85,7 +84,7 @@ begin() {
 verify() {
   step 90 install.sh verify "$folder" "$binary_digest" "$(size "$binary")" </dev/null
   expect_done "$?"
-  says=$(heard_all '|' | LC_ALL=C sed -nE 's/.*picoclaw v?([0-9][^ ]*|dev[^ ]*).*/\1/p' | head -n 1)
+  says=$(heard_all '|' | version_in)
   [ -n "$says" ] || give_up "$NOT_READY" not_ready "what was installed does not run there: $(heard_all '|' | head -n 3 | cut -c 1-300)"
 }
 

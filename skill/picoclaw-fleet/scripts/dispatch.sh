@@ -119,12 +119,14 @@ stay_with_job() {
 # Sets the report's words and cuts the output into out, err, tail and files; fails when it is not all here. The sizes
 # are at the end of a line that only the runner can write, and the output is what follows it.
 take_report() {
-  local words header length
+  local words header length word
   words=$(answer_to "$nonce" ended "$reply") || return
   header="$nonce ended $words"
   # shellcheck disable=SC2086  # words, without anything to expand
   set -- $words
   [ $# -eq 13 ] || return
+  case $2 in -) ;; *) [ -n "$(number "$2")" ] || return ;; esac
+  for word in "${@:9}"; do [ -n "$(number "$word")" ] || return; done
   outcome=$1 code=$2 full=$3 left=$4 kills=$8 limit=$(($9 * 512))
   shift 9
   length=$(($(size "$reply") - $1 - $2 - $3 - $4))

@@ -59,23 +59,25 @@ join() {
 read_facts() { # of the probe's answer
   local words memory
   words=$(heard host)
-  load=${words##* }
+  load=$(printf %s "${words##* }" | tr -cd 0-9.)
   words=$(heard machine)
-  machine=${words#* }
+  machine=$(printf %s "${words#* }" | tr -cd A-Za-z0-9_)
   memory=$(heard memory)
-  memory_free=${memory#* } memory=${memory% *}
+  memory_free=$(number "${memory#* }") memory=$(number "${memory% *}")
   memory_free=${memory_free:+$((memory_free / 1024))}
   words=$(heard disk)
   # shellcheck disable=SC2086  # words
   set -- $words
-  disk_free=${4:+$(($4 / 1024))}
-  running=$(heard running)
+  disk_free=$(number "${4:-}")
+  disk_free=${disk_free:+$((disk_free / 1024))}
+  running=$(number "$(heard running)")
+  running=${running:-0}
   if [ "$slots" = 0 ]; then
     slots=4
     [ $((${memory:-1048576} / 1024)) -ge "$SMALL_MB" ] || slots=1
   fi
   free_slots=$((running < slots ? slots - running : 0))
-  version=$(part version ready | LC_ALL=C sed -nE 's/.*picoclaw v?([0-9][^ ]*|dev[^ ]*).*/\1/p' | head -n 1)
+  version=$(part version ready | version_in)
   reason='' because=''
   if ! heard picoclaw >/dev/null; then
     picoclaw=missing reason=not_installed because='PicoClaw is not installed there. Use deploy.sh to put it there.'

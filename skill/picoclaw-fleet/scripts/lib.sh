@@ -142,7 +142,17 @@ answer_to() { # NONCE WORD FILE: what follows the word in the first such line; f
   local line
   line=$(LC_ALL=C grep -a -m 1 -e "^$1 $2 " -e "^$1 $2\$" "$3") || return
   line=${line#"$1 $2"}
-  printf '%s\n' "${line# }"
+  line=${line# }
+  printf '%s\n' "${line//[[:cntrl:]]/}"
+}
+
+# A host may be hostile, and arithmetic would evaluate what is no number.
+number() { # TEXT: the same, when it is a number; else nothing
+  case $1 in '' | *[!0-9]* | ????????????????*) ;; *) printf %s "$1" ;; esac
+}
+
+version_in() { # from stdin: what `picoclaw version` calls itself
+  LC_ALL=C sed -nE 's/.*picoclaw v?([0-9][A-Za-z0-9._+-]*|dev[A-Za-z0-9._+-]*).*/\1/p' | head -n 1
 }
 
 last_words() {
@@ -199,13 +209,13 @@ step() { # SECONDS "SCRIPT..." VERB WORD...
 
 heard() { answer_to "$nonce" "$1" "$scratch/answer"; }
 
-heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer"; }
+heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | LC_ALL=C tr -d '\000-\010\013-\037\177'; }
 
 expect_done() { # STATUS of the step: gives up with the host's reason, or ours
   local words
   # shellcheck disable=SC2086  # words
   if words=$(heard failed); then
-    heard_all '|' | LC_ALL=C tr -d '\000-\010\013-\037\177' >&2
+    heard_all '|' >&2
     trouble $words
   elif words=$(heard locked); then
     give_up "$BUSY" locked "${words#* * } is at work there. Try again when that is done, or in a minute."

@@ -53,7 +53,7 @@ stamp=${stamp%% *}
 say stamp "$stamp"
 [ "$stamp" != "$known" ] || { say end; exit; }
 
-forget_timer() { kill $timer; exit; }
+forget_timer() { kill "$timer"; exit; }
 
 ask() { # at most 10 seconds
   "$picoclaw" "$@" </dev/null 2>&1 &

@@ -1,0 +1,139 @@
+"""What is needed to get into the hosts: the config, its variables, keys, host keys. Nothing is contacted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from picoclaw_fleet.config_files import TEMPLATE, load_config
+from picoclaw_fleet.config_values import referenced_variable
+from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
+from picoclaw_fleet.errors import HostError, Reason, UsageError
+from picoclaw_fleet.inventory import Host, Inventory
+
+_OTHERS_MAY_WRITE = 0o022
+_OTHERS_MAY_READ = 0o077
+
+
+def config(path: Path, found: list[Finding]) -> Sequence[Host]:
+    """Looks at the fleet config.
+
+    Args:
+        path: Its file.
+        found: Takes the findings.
+
+    Returns:
+        The hosts; none when it can't be used.
+    """
+    if not path.exists():
+        found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
+        return ()
+    try:
+        hosts = Inventory.from_config(load_config(path)).hosts
+        text = path.read_text(encoding="utf-8-sig")
+    except UsageError as problem:
+        found.append(Finding.of_error("config", problem))
+        return ()
+    if text == TEMPLATE:
+        found.append(warning("config", f"{path} is still the template.", "Put your own hosts into it."))
+    elif not hosts:
+        found.append(warning("config", f"{path} has no hosts.", "Add one: picoclaw-fleet add NAME"))
+    else:
+        found.append(ok("config", f"{path} has {len(hosts)} host{'s' * (len(hosts) != 1)}"))
+    if path.stat().st_mode & _OTHERS_MAY_WRITE:
+        found.append(error("config", f"{path} may be changed by others.", f"Run: chmod 600 {path}"))
+    return hosts
+
+
+def variables(hosts: Sequence[Host], environ: Mapping[str, str]) -> Iterator[Finding]:
+    """The variables that the fleet config names."""
+    for name in _named(host.key_passphrase_env for host in hosts):
+        if not environ.get(name):
+            yield error("variables", f"{name}, the passphrase of an ssh_key, is not set.", _where_to_set(name))
+    for name in _named(host.api_key_env for host in hosts):
+        if environ.get(name):
+            yield ok("variables", f"{name} is set")
+        else:
+            yield warning(
+                "variables",
+                f"{name}, the provider's key, is not set: deploy can't give it to workers. "
+                "Workers whose owner has configured PicoClaw do without.",
+                _where_to_set(name),
+            )
+    for host in hosts:
+        for name in _named(referenced_variable(value) or "" for value in host.env.values()):
+            if not environ.get(name):
+                message = f"{name}, which its env refers to, is not set."
+                yield warning("variables", message, _where_to_set(name), host=host.name)
+
+
+def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
+    """Looks at the keys that we log in with, and the host keys that are known.
+
+    Args:
+        hosts: Whom to get into.
+        found: Takes the findings.
+
+    Returns:
+        Whether there is a host that can only be logged in to with an ssh-agent.
+    """
+    from picoclaw_fleet.transport.access import Accesses
+
+    accesses = Accesses()
+    agent_needed = False
+    good: list[str] = []
+    for host in hosts:
+        before = len(found)
+        try:
+            access = accesses.get(host)
+        except HostError as problem:
+            check = "host_keys" if problem.reason is Reason.HOST_KEY_UNKNOWN else "keys"
+            found.append(Finding.of_error(check, problem, host=host.name))
+            continue
+        agent_needed |= not any(identity.key for identity in access.credentials.identities)
+        found += _of_key_file(host)
+        trust = access.trust
+        if not (trust.keys or trust.spare_keys or trust.authorities or trust.pinned or trust.accepts_new):
+            found.append(
+                warning(
+                    "host_keys",
+                    "its host key is not known, so it will be refused.",
+                    f"Compare and trust it: picoclaw-fleet trust {host.name}",
+                    host=host.name,
+                )
+            )
+        good += [host.name] * (len(found) == before)
+    if good:
+        found.append(ok("keys", f"Keys and host keys are there for {_counted(good)}"))
+    return agent_needed
+
+
+def _of_key_file(host: Host) -> Iterator[Finding]:
+    if host.ssh_key is None or not host.ssh_key.exists():
+        return
+    mode = host.ssh_key.stat().st_mode
+    if mode & _OTHERS_MAY_READ and host.ssh_key.stat().st_uid == os.getuid():
+        yield Finding(
+            level=Level.WARNING,
+            check="keys",
+            host=host.name,
+            message=f"others may read its key {host.ssh_key}; ssh itself would refuse it.",
+            next_step=f"Run: chmod 600 {host.ssh_key}",
+        )
+
+
+def _named(names: Iterator[str]) -> list[str]:
+    return sorted({name for name in names if name})
+
+
+def _where_to_set(name: str) -> str:
+    return (
+        f"Set {name} where this is started. Where a client starts the server, set it for the client, "
+        "then run: picoclaw-fleet clients install"
+    )
+
+
+def _counted(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")

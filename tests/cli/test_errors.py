@@ -1,0 +1,99 @@
+"""Whatever goes wrong is one message and an exit code."""
+
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner
+from tests.cli.terminal import Shell
+
+from picoclaw_fleet.cli import exit_codes
+from picoclaw_fleet.cli.boundary import FleetGroup
+from picoclaw_fleet.cli.exit_codes import ExitCode
+from picoclaw_fleet.cli.options import common
+from picoclaw_fleet.errors import ConfigError, HostError, LedgerError, Reason, ReleaseError
+from picoclaw_fleet.results import HostEntry, JobEntry
+
+ERRORS: list[tuple[BaseException, int]] = [
+    (ConfigError("wrong.", next_step="Mend it."), 2),
+    (LedgerError("damaged."), 1),
+    (HostError("down.", host="a", reason=Reason.UNREACHABLE), 4),
+    (HostError("full.", host="a", reason=Reason.DISK_FULL), 3),
+    (ReleaseError("none.", reason=Reason.NO_RELEASE), 3),
+    (ZeroDivisionError("division by zero"), 1),
+    (KeyboardInterrupt(), 130),
+]
+
+
+def group_that_raises(error: BaseException) -> click.Group:
+    @click.group(cls=FleetGroup)
+    def group() -> None:
+        pass
+
+    @group.command()
+    @common
+    def fail(config: str | None) -> None:
+        raise error
+
+    return group
+
+
+@pytest.mark.parametrize(("error", "code"), ERRORS, ids=lambda value: type(value).__name__)
+def test_each_error_is_a_message_and_an_exit_code(error: BaseException, code: int) -> None:
+    wrapped = BaseExceptionGroup("from a task group", [BaseExceptionGroup("and another", [error])])
+    for raised in (error, wrapped) if isinstance(error, Exception) else (error,):
+        result = CliRunner().invoke(group_that_raises(raised), ["fail"])
+        assert result.exit_code == code
+        assert result.stdout == ""
+        assert "Traceback" not in result.stderr
+        assert str(error) in result.stderr
+
+
+def test_the_place_of_an_unexpected_error_is_shown_on_demand() -> None:
+    group = group_that_raises(ZeroDivisionError("division by zero"))
+    short = CliRunner().invoke(group, ["fail"])
+    assert short.stderr.splitlines() == [
+        "Error: something unexpected: ZeroDivisionError: division by zero.",
+        "Run it again with -v to see where.",
+    ]
+    assert "Traceback" in CliRunner().invoke(group, ["fail", "-v"]).stderr
+
+
+@pytest.mark.parametrize(
+    ("ends", "code"),
+    [
+        ([], 0),
+        ([("succeeded", None), ("succeeded", None)], 0),
+        ([("timed_out", "timeout"), ("succeeded", None)], 5),
+        ([("failed", "unreachable"), ("timed_out", "timeout")], 4),
+        ([("failed", "unreachable"), ("failed", "exit_code"), ("timed_out", "timeout")], 3),
+        ([("lost", "lost_contact")], 3),
+        ([("cancelled", "cancelled")], 3),
+        ([("running", "lost_contact")], 4),
+        ([("running", None), ("queued", None)], 0),
+    ],
+)
+def test_many_ends_amount_to_one_exit_code(ends: list[tuple[str, str | None]], code: int) -> None:
+    jobs = [JobEntry(job_id="j", state=state, reason=reason) for state, reason in ends]
+    assert exit_codes.of_jobs(jobs) == code
+
+
+def test_hosts_out_of_reach_count_less_than_failures() -> None:
+    down = HostEntry(name="a", reachable=False, picoclaw="unknown", reason="host_key_unknown")
+    bare = HostEntry(name="b", reachable=True, picoclaw="missing", reason="not_installed")
+    fine = HostEntry(name="c", reachable=True, picoclaw="ready")
+    assert exit_codes.of_hosts([fine]) == 0
+    assert exit_codes.of_hosts([fine, down]) == 4
+    assert exit_codes.of_hosts([down, bare]) == 3
+
+
+async def test_exit_codes_stand_in_the_help(shell: Shell) -> None:
+    done = await shell("--help")
+    for code in ExitCode:
+        assert f"  {code:3}  {exit_codes.MEANINGS[code]}" in done.out
+
+
+async def test_wrong_usage_says_how_to_get_help(shell: Shell) -> None:
+    done = await shell("dispatch")
+    assert (done.code, done.out) == (2, "")
+    assert "picoclaw-fleet dispatch --help" in done.err

@@ -1,0 +1,207 @@
+"""What the doctor finds, and the fix that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncssh
+import pytest
+
+from picoclaw_fleet.clients import client_named, install, launch_of
+from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.doctor import Diagnosis, Finding, Level, examine
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home with nothing wrong in it: a config, a key, a known host."""
+    for variable in ("SSH_AUTH_SOCK", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "OPENCLAW_CONFIG_PATH"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PICOCLAW_FLEET_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-secret-0123456789")
+    key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+    (tmp_path / "key").write_bytes(key.export_private_key())
+    (tmp_path / "key").chmod(0o600)
+    write_config(tmp_path, host_key=" ".join(key.export_public_key().decode().split()[:2]))
+    return tmp_path
+
+
+def write_config(home: Path, **keys: object) -> None:
+    host = {"name": "one", "host": "192.0.2.1", "ssh_key": str(home / "key"), **keys}
+    (home / "fleet.json").write_text(json.dumps({"hosts": [host]}))
+    (home / "fleet.json").chmod(0o600)
+
+
+async def look(home: Path) -> Diagnosis:
+    return await examine(home / "fleet.json", environ=os.environ)
+
+
+async def only_problem(home: Path) -> Finding:
+    """The one thing that is wrong; whatever it is, its fix is named."""
+    diagnosis = await look(home)
+    (problem,) = [finding for finding in diagnosis.checks if finding.level is not Level.OK]
+    assert problem.next_step
+    assert diagnosis.ok is (problem.level is not Level.ERROR)
+    return problem
+
+
+async def test_nothing_is_wrong_where_nothing_is_wrong(home: Path) -> None:
+    diagnosis = await look(home)
+    assert diagnosis.summary == "All is well."
+    assert {finding.check for finding in diagnosis.checks} >= {"versions", "environment", "config", "keys", "ledger"}
+    assert "sk-ant" not in diagnosis.model_dump_json()
+    assert not (home / "state").exists(), "looking must not change anything"
+
+
+async def test_no_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(home / "gone"))
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.ERROR, "environment")
+
+
+async def test_no_config(home: Path) -> None:
+    (home / "fleet.json").unlink()
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.ERROR, "config")
+    assert "picoclaw-fleet init" in (problem.next_step or "")
+
+
+async def test_a_config_with_a_mistake(home: Path) -> None:
+    (home / "fleet.json").write_text('{\n  "hosts": [],\n  "defalts": {}\n}')
+    diagnosis = await look(home)
+    (problem,) = [finding for finding in diagnosis.checks if finding.level is Level.ERROR]
+    assert f"{home / 'fleet.json'}:3" in problem.message
+    assert "'defaults'" in problem.message
+
+
+async def test_the_untouched_template(home: Path) -> None:
+    (home / "fleet.json").write_text(TEMPLATE)
+    checks = (await look(home)).checks
+    assert any(finding.level is Level.WARNING and "template" in finding.message for finding in checks)
+
+
+async def test_a_config_that_others_may_change(home: Path) -> None:
+    (home / "fleet.json").chmod(0o666)
+    problem = await only_problem(home)
+    assert (problem.level, problem.next_step) == (Level.ERROR, f"Run: chmod 600 {home / 'fleet.json'}")
+
+
+async def test_a_key_that_others_may_read(home: Path) -> None:
+    (home / "key").chmod(0o644)
+    problem = await only_problem(home)
+    assert (problem.level, problem.host, problem.next_step) == (
+        Level.WARNING,
+        "one",
+        f"Run: chmod 600 {home / 'key'}",
+    )
+
+
+async def test_a_key_that_is_missing(home: Path) -> None:
+    (home / "key").unlink()
+    problem = await only_problem(home)
+    assert (problem.level, problem.check, problem.host) == (Level.ERROR, "keys", "one")
+    assert str(home / "key") in problem.message
+
+
+async def test_a_host_key_that_is_not_known(home: Path) -> None:
+    write_config(home)
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "host_keys")
+    assert "picoclaw-fleet trust one" in (problem.next_step or "")
+
+
+async def test_an_api_key_that_is_not_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "variables")
+    assert "ANTHROPIC_API_KEY" in problem.message
+
+
+async def test_a_passphrase_that_is_not_set(home: Path) -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+    (home / "key").write_bytes(key.export_private_key(passphrase="open sesame"))
+    write_config(home, key_passphrase_env="MY_PASSPHRASE")
+    errors = [finding for finding in (await look(home)).checks if finding.level is Level.ERROR]
+    assert {finding.check for finding in errors} == {"variables", "keys"}
+    assert all("MY_PASSPHRASE" in finding.message for finding in errors)
+
+
+async def test_an_agent_that_is_needed_and_missing_or_dead(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.loads((home / "fleet.json").read_text())
+    del text["hosts"][0]["ssh_key"]
+    (home / "fleet.json").write_text(json.dumps(text))
+    missing = await only_problem(home)
+    assert missing.check == "agent"
+    assert "clients install" in (missing.next_step or "")
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(home / "dead"))
+    dead = await only_problem(home)
+    assert str(home / "dead") in dead.message
+
+
+@pytest.fixture
+def agent(home: Path) -> Iterator[str]:
+    """An agent that holds three keys."""
+    path = str(home / "agent")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(5) == b"\0\0\0\1\x0b"
+                connection.sendall(b"\0\0\0\5\x0c\0\0\0\3")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield path
+        thread.join(5)
+
+
+async def test_an_agent_tells_how_many_keys_it_holds(home: Path, agent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+    checks = (await look(home)).checks
+    assert [finding.message for finding in checks if finding.check == "agent"] == [
+        f"The ssh-agent at {agent} holds 3 keys"
+    ]
+
+
+async def test_a_damaged_ledger(home: Path) -> None:
+    ledger = home / "state" / "ledger-here.sqlite"
+    ledger.parent.mkdir()
+    ledger.write_bytes(b"this is no database, however long one looks at it")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.ERROR, "ledger")
+    assert str(ledger) in problem.message
+
+
+async def test_a_state_folder_that_is_a_file(home: Path) -> None:
+    (home / "state").write_text("")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.ERROR, "ledger")
+    assert "PICOCLAW_FLEET_STATE_DIR" in (problem.next_step or "")
+
+
+async def test_a_client_whose_command_is_gone(home: Path) -> None:
+    client = client_named("cursor")
+    script = home / "bin" / "picoclaw-fleet"
+    script.parent.mkdir()
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    install(client, client.file, launch_of(str(home / "fleet.json"), argv=[str(script)]))
+    assert (await look(home)).summary == "All is well."
+    script.unlink()
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "clients")
+    assert problem.next_step == "Run: picoclaw-fleet clients install cursor"

@@ -1,0 +1,101 @@
+"""No secret gets past the redactor, however the stream is cut; everything else does."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from picoclaw_fleet.jobs.redaction import PLACEHOLDER, Redactor
+
+KNOWN = ("correct-horse-battery", "correct-horse", "pässwörd-ü", "a+b(c)[d]*", "x" * 400)
+SHAPES = (
+    "sk-" + "a1B2" * 12,
+    "sk-ant-api03-" + "Zz9_-" * 15,
+    "sk_live_" + "aB3" * 8,
+    "ghp_" + "a1B2" * 9,
+    "github_pat_" + "a1_B2" * 12,
+    "glpat-" + "a1B2-" * 4,
+    "gsk_" + "a1B2" * 13,
+    "xai-" + "a1B2" * 13,
+    "hf_" + "a1B2" * 8,
+    "xoxb-" + "12345-abcde-" * 4,
+    "AKIA" + "A1B2" * 4,
+    "AIza" + "a1B2_" * 7,
+)
+HARMLESS = (
+    "risk-management-framework-for-all",
+    "a task-oriented-dialogue-system-",
+    "disk-encryption-and-its-discontents",
+    "sk-short",
+    "the sky, a desk, gh_ and AKIA",
+    "🦞 grüße\r\n\t",
+    "\x00\x1b[31m",
+    "=" * 300,
+)
+
+harmless = st.lists(st.sampled_from(HARMLESS) | st.text(alphabet="ab -\n_🦞", max_size=20), max_size=8)
+secret = st.sampled_from(KNOWN + SHAPES)
+
+
+def redacted(data: bytes, cuts: list[int]) -> bytes:
+    redactor = Redactor(KNOWN)
+    borders = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    pieces = [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    return b"".join(map(redactor.feed, pieces)) + redactor.flush()
+
+
+@given(st.lists(st.tuples(harmless, secret), max_size=5), harmless, st.lists(st.integers(0, 10_000), max_size=12))
+def test_no_secret_survives_however_the_stream_is_cut(
+    parts: list[tuple[list[str], str]], end: list[str], cuts: list[int]
+) -> None:
+    words = [word for before, value in parts for word in (*before, value)] + end
+    data = " ".join(words).encode()
+
+    out = redacted(data, cuts)
+
+    assert out.count(PLACEHOLDER) == len(parts)
+    assert not [value for value in (*KNOWN, *SHAPES) if value.encode() in out]
+    assert out == redacted(data, [])
+
+
+@given(harmless, st.lists(st.integers(0, 10_000), max_size=12))
+def test_text_without_secrets_is_unchanged(words: list[str], cuts: list[int]) -> None:
+    data = " ".join(words).encode()
+
+    assert redacted(data, cuts) == data
+
+
+@given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=8))
+def test_any_bytes_come_out_the_same_however_they_are_cut(data: bytes, cuts: list[int]) -> None:
+    assert redacted(data, cuts) == redacted(data, [])
+
+
+@pytest.mark.parametrize("value", [*KNOWN, *SHAPES])
+def test_each_secret_is_found_in_pieces_of_any_size(value: str) -> None:
+    data = f"key: {value}\nrisk-{'a' * 30} {value}".encode()
+    for size in (1, 2, 3, 7, 64):
+        redactor = Redactor(KNOWN)
+        pieces = [data[start : start + size] for start in range(0, len(data), size)]
+        out = b"".join(map(redactor.feed, pieces)) + redactor.flush()
+        assert out == b"key: [secret]\nrisk-" + b"a" * 30 + b" [secret]"
+
+
+def test_a_known_secret_is_found_inside_of_a_word() -> None:
+    assert redacted(b"xxcorrect-horse-batteryxx", []) == b"xx[secret]xx"
+
+
+def test_a_whole_text_is_redacted_at_once() -> None:
+    assert Redactor(KNOWN).redact("it said: correct-horse") == "it said: [secret]"
+
+
+def test_without_secrets_the_shapes_are_found_all_the_same() -> None:
+    assert Redactor(()).redact(SHAPES[0]) == "[secret]"
+
+
+def test_no_more_is_held_back_than_a_secret_is_long() -> None:
+    redactor = Redactor(KNOWN)
+    given_away = sum(len(redactor.feed(bytes(random.Random(1).randbytes(1 << 16)))) for _ in range(20))
+    assert 20 * (1 << 16) - given_away <= 400

@@ -1,0 +1,217 @@
+"""The probe: what one round trip tells of a host, without leaving a trace there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import anyio
+import pytest
+from tests.deploy_site import HomelySshServer
+from tests.servers import ClientKey
+from tests.standin import API_KEY, configure, install, runs
+from tests.worker.site import processes_with, wait_for_exit
+
+from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker import contract
+from picoclaw_fleet.worker.probe import FULL_LOOK_SECONDS, Facts, PicoclawState, probe
+
+SECONDS = 30
+
+
+@dataclass
+class Probed:
+    pool: Pool
+    host: Host
+    home: Path
+
+    async def probe(self, known: Facts | None = None) -> Facts:
+        with anyio.fail_after(SECONDS):
+            return await probe(self.pool, self.host, known)
+
+    async def look_again(self, known: Facts) -> Facts:
+        """As it is when the last full look is long ago."""
+        return await self.probe(replace(known, looked_at=known.looked_at - FULL_LOOK_SECONDS))
+
+    @property
+    def dry_runs(self) -> int:
+        """How often PicoClaw was asked for its model."""
+        return len(runs(self.home / "dry-runs"))
+
+    def listing(self) -> dict[str, tuple[int, int, bytes]]:
+        """All that lies in the home but for what PicoClaw itself makes: the folders of its workspace."""
+        return {
+            str(path.relative_to(self.home)): (
+                path.lstat().st_mode,
+                path.lstat().st_mtime_ns,
+                path.read_bytes() if path.is_file() else b"",
+            )
+            for path in self.home.rglob("*")
+            if ".picoclaw/workspace" not in str(path) and path != self.home / ".picoclaw"
+        }
+
+
+@pytest.fixture(params=["usual", "busybox"])
+async def probed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Probed]:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = ClientKey.make(tmp_path / "keys")
+    server = HomelySshServer(tmp_path / "server", authorized_key=key.public, sparse=request.param == "busybox")
+    async with server, Pool() as pool:
+        yield Probed(pool, server.host(ssh_key=key.path), server.home())
+
+
+@pytest.mark.parametrize("version", ["0.1.2", "0.2.4", "0.2.9"])
+async def test_a_ready_worker_is_told_with_its_version(probed: Probed, version: str) -> None:
+    install(probed.home, version=version)
+
+    facts = await probed.probe()
+
+    assert (facts.picoclaw, facts.version, facts.detail) == (PicoclawState.READY, version, "")
+    assert facts.path == str(probed.home / ".local/bin/picoclaw")
+
+
+@pytest.mark.parametrize("version", ["0.1.2", "0.2.4", "0.2.9"])
+async def test_a_worker_without_settings_is_installed_and_says_why_it_is_not_ready(
+    probed: Probed, version: str
+) -> None:
+    install(probed.home, version=version, configured=False)
+
+    facts = await probed.probe()
+
+    assert (facts.picoclaw, facts.version) == (PicoclawState.INSTALLED, version)
+    assert facts.detail
+
+
+async def test_a_host_without_picoclaw_is_told(probed: Probed) -> None:
+    facts = await probed.probe()
+
+    assert facts.picoclaw is PicoclawState.MISSING
+    assert (facts.path, facts.version, facts.stamp) == ("", "", "")
+
+
+async def test_the_machine_is_told(probed: Probed) -> None:
+    facts = await probed.probe()
+    memory = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    disk = os.statvfs(probed.home)
+
+    assert facts.name == os.uname().nodename
+    assert facts.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert (facts.system, facts.arch) == (os.uname().sysname, os.uname().machine)
+    assert facts.cpus == os.cpu_count()
+    assert facts.memory_total_mb == int(memory["MemTotal"].split()[0]) // 1024
+    assert 0 < (facts.memory_free_mb or 0) <= facts.memory_total_mb
+    assert facts.disk_free_mb is not None
+    assert 0 < facts.disk_free_mb <= (disk.f_blocks * disk.f_frsize) >> 20
+    assert (facts.running, facts.has_runner, facts.home_writable) == (0, False, True)
+    assert facts.uptime > 0
+    assert facts.machine_id[2]
+
+
+async def test_nothing_is_written_on_the_host(probed: Probed) -> None:
+    install(probed.home, knobs={"command_log": "/dev/null"})
+    before = probed.listing()
+
+    facts = await probed.probe()
+    await probed.look_again(facts)
+    await probed.probe(facts)
+
+    assert facts.picoclaw is PicoclawState.READY
+    assert probed.listing() == before
+
+
+async def test_nobody_of_the_probe_is_left_running(probed: Probed) -> None:
+    install(probed.home)
+    await probed.probe()
+
+    left = [int(pid) for pid in processes_with(f"HOME={probed.home}")]
+    assert await anyio.to_thread.run_sync(wait_for_exit, left, 5) == []
+
+
+async def test_picoclaw_is_asked_only_once_while_nothing_changes(probed: Probed) -> None:
+    install(probed.home, knobs={"command_log": "dry-runs"})
+
+    first = await probed.probe()
+    brief = await probed.probe(first)
+    again = await probed.look_again(brief)
+    for facts in (first, brief, again):
+        assert (facts.picoclaw, facts.version, facts.stamp) == (PicoclawState.READY, "0.2.9", first.stamp)
+        assert facts.arch == os.uname().machine
+    assert probed.dry_runs == 1
+
+
+@pytest.mark.parametrize("change", ["binary", "key", "config", "config of the same size in the same minute"])
+async def test_picoclaw_is_asked_again_when_binary_or_settings_have_changed(probed: Probed, change: str) -> None:
+    install(probed.home, knobs={"command_log": "dry-runs"})
+    first = await probed.probe()
+    config = probed.home / ".picoclaw/config.json"
+    if change == "binary":
+        install(probed.home, version="0.2.4", configured=False, knobs={"command_log": "dry-runs"})
+        configure(probed.home, version="0.2.4")
+    elif change == "key":
+        security = probed.home / ".picoclaw/.security.yml"
+        security.write_text(security.read_text().replace(API_KEY, API_KEY[::-1]))
+    elif change == "config":
+        config.write_text(config.read_text() + "\n")
+    else:
+        config.write_text(config.read_text().replace("version", "noisrev", 1))
+
+    again = await probed.look_again(first)
+
+    assert again.stamp != first.stamp
+    if change == "binary":
+        assert again.version == "0.2.4"
+    if change.startswith("config of"):
+        assert again.picoclaw is PicoclawState.INSTALLED
+    else:
+        assert probed.dry_runs == 2
+
+
+async def test_picoclaw_is_found_to_be_gone(probed: Probed) -> None:
+    (install(probed.home)).unlink()
+    known = replace(await probed.probe(), picoclaw=PicoclawState.READY, version="0.2.9")
+
+    assert (await probed.look_again(known)).picoclaw is PicoclawState.MISSING
+
+
+async def test_jobs_and_the_runner_are_counted(probed: Probed) -> None:
+    await contract.install_runner(probed.pool, probed.host, os.uname().nodename)
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    running = probed.home / contract.fleet_folder(os.uname().nodename) / "running"
+    me = os.getpid()
+    for entry in (f"j_a.{boot}.{me}-1.999999999-1", f"j_b.{boot}.999999999-1.{me}-1", f"j_c.other.{me}-1.{me}-1"):
+        (running / entry).touch()
+    (running / f"j_d.{boot}.999999999-1.999999999-1").touch()
+
+    facts = await probed.probe()
+
+    assert facts.has_runner
+    assert facts.running == 2
+
+
+async def test_a_greeting_of_the_shell_is_dropped(probed: Probed) -> None:
+    install(probed.home)
+    (probed.home / ".bashrc").write_text("echo Welcome to ended; printf 'no newline'\n")
+
+    assert (await probed.probe()).picoclaw is PicoclawState.READY
+
+
+async def test_two_names_for_one_account_are_told_by_the_machine_id(probed: Probed) -> None:
+    first, second = await probed.probe(), await probed.probe()
+    assert first.machine_id == second.machine_id
+
+
+async def test_a_picoclaw_that_never_answers_is_given_up(probed: Probed) -> None:
+    binary = install(probed.home)
+    binary.unlink()
+    binary.write_text("#!/bin/sh\n[ \"$1\" = version ] && exit 1\necho 'never'; exit 3\n")
+    binary.chmod(0o755)
+
+    facts = await probed.probe()
+
+    assert (facts.picoclaw, facts.version, facts.detail) == (PicoclawState.INSTALLED, "", "never")
