@@ -24,6 +24,7 @@ SLOTS = 3
 NEVER_SENT = ("unreachable", "connect_timeout", "not_installed", "not_ready", "skipped")
 DEEDS = ("drop", "reset", "stall", "refuse", "late", "kill", "kill", "kill", "restart", "fill", "full")
 _CALM_SECONDS = 240
+_MOST_WAITING = 300
 
 
 @dataclass
@@ -42,6 +43,7 @@ class Storm:
         kills: How often the server was killed.
         faults: What else was done, by kind.
         errors: What the servers said on stderr.
+        refusals: What calls were answered that did nothing.
     """
 
     fleet: EmbeddedFleet
@@ -53,6 +55,7 @@ class Storm:
     kills: int = 0
     faults: Counter[str] = field(default_factory=Counter[str])
     errors: str = ""
+    refusals: list[str] = field(default_factory=list[str])
 
     async def rage(self, kills: int, seconds: float) -> None:
         """Kills the server so many times, within so many seconds; meanwhile everything else fails now and then."""
@@ -85,6 +88,13 @@ class Storm:
         query = "SELECT DISTINCT iif(batch_id = '', job_id, batch_id) FROM jobs WHERE finished_at IS NULL"
         return [scope for (scope,) in self._read(query)]
 
+    def _waiting(self) -> int:
+        """How many jobs have not ended; more than enough while the disk is too full even for reading."""
+        with suppress(sqlite3.OperationalError):
+            ((count,),) = self._read("SELECT count(*) FROM jobs WHERE finished_at IS NULL")
+            return count
+        return _MOST_WAITING
+
     def _read(self, query: str) -> list[Any]:
         (ledger,) = self.fleet.state.glob("ledger-*.sqlite")
         with closing(sqlite3.connect(ledger, timeout=20)) as connection:
@@ -100,7 +110,6 @@ class Storm:
             with anyio.move_on_after(self.dice.choice((1, 30, 30, 30, 30))):
                 await server.initialize()
                 with anyio.move_on_after(self.dice.uniform(0.1, 2.2)):
-                    await self._dispatch(server)
                     while True:
                         await self._one_call(server)
             server.signal(signal.SIGKILL)
@@ -109,14 +118,22 @@ class Storm:
 
     async def _one_call(self, server: Wire) -> None:
         throw = self.dice.random()
-        if throw < 0.45 or not self.accepted:
+        if not self.accepted or (throw < 0.45 and self._waiting() < _MOST_WAITING):
             await self._dispatch(server)
-        elif throw < 0.85:
-            await _ask(server, "job_result", batch_id=self._some_batch(), wait_seconds=self.dice.choice((0, 0, 1)))
+        elif throw < 0.88:
+            await self._ask(server, "job_result", batch_id=self._some_batch(), wait_seconds=self.dice.choice((0, 0, 1)))
         elif throw < 0.92:
-            await _ask(server, "job_cancel", batch_id=self._some_batch())
+            await self._ask(server, "job_cancel", batch_id=self._some_batch())
         else:
-            await _ask(server, "fleet_status")
+            await self._ask(server, "fleet_status")
+
+    async def _ask(self, server: Wire, tool: str, **arguments: Any) -> dict[str, Any] | None:
+        """What a call returned; None when it did nothing, as on a full disk."""
+        result = await server.request("tools/call", {"name": tool, "arguments": arguments})
+        if not result.get("isError"):
+            return result["structuredContent"]
+        self.refusals.append(result["content"][0]["text"])
+        return None
 
     async def _dispatch(self, server: Wire) -> None:
         names = [f"task {self.tasks + number}" for number in range(self.dice.choice((1, 10, 20, 40)))]
@@ -125,9 +142,9 @@ class Storm:
             names = [f"{name} long" for name in names]
         wait = self.dice.choice((0, 0, 0, 1))
         if len(names) == 1:
-            await _ask(server, "dispatch", task=names[0], wait_seconds=wait)
+            await self._ask(server, "dispatch", task=names[0], wait_seconds=wait)
             return
-        batch = await _ask(server, "dispatch_many", tasks=names, wait_seconds=wait)
+        batch = await self._ask(server, "dispatch_many", tasks=names, wait_seconds=wait)
         if batch is not None:
             self.accepted[batch["batch_id"]] = names
 
@@ -185,12 +202,6 @@ class Storm:
             victim.link.flow()
             if victim.disk is not None:
                 victim.disk.relieve()
-
-
-async def _ask(server: Wire, tool: str, **arguments: Any) -> dict[str, Any] | None:
-    """What a call returned; None when it did nothing, as on a full disk."""
-    result = await server.request("tools/call", {"name": tool, "arguments": arguments})
-    return None if result.get("isError") else result["structuredContent"]
 
 
 @asynccontextmanager

@@ -39,6 +39,7 @@ async def test_whatever_dies_each_task_has_one_outcome_and_ran_at_most_once(tmp_
         _tell(raging, time.monotonic() - began)
         _check_ledger(raging)
         _check_runs(raging)
+        assert all("The ledger" in refusal for refusal in raging.refusals), raging.refusals
         assert not raging.errors.count("Traceback"), raging.errors
         assert {host["running"] for host in status["hosts"]} == {0}
         assert {host["free_slots"] for host in status["hosts"]} == {SLOTS}
@@ -51,7 +52,8 @@ def _say(line: str) -> None:
 
 def _tell(raging: Storm, seconds: float) -> None:
     ends = Counter((state, reason or "") for *_, state, reason in raging.rows())
-    _say(f"{raging.kills} kills, {ends.total()} jobs in the ledger, {raging.tasks} asked for, {seconds:.0f} s")
+    _say(f"{raging.kills} kills, {len(raging.refusals)} calls refused, {seconds:.0f} s")
+    _say(f"{raging.tasks} tasks asked for, {ends.total()} of them in the ledger")
     _say("faults: " + ", ".join(f"{count} {kind}" for kind, count in raging.faults.most_common()))
     _say("ends: " + ", ".join(f"{count} {' '.join(end).strip()}" for end, count in ends.most_common()))
 

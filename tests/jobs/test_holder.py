@@ -82,13 +82,18 @@ def test_a_child_of_a_dead_process_does_not_keep_it_alive(tmp_path: Path, holder
         assert child.stdout
         name = child.stdout.readline().strip()
         children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
-        while not children.read_text().split():
+        # Before its exec the child still has all that its parent has open.
+        while not any(_is_sleeping(pid) for pid in children.read_text().split()):
             pass
         (sleeper,) = map(int, children.read_text().split())
         child.kill()
         child.wait(20)
         assert not holder.alive(name)
         subprocess.run(["kill", str(sleeper)], check=True)
+
+
+def _is_sleeping(pid: str) -> bool:
+    return Path(f"/proc/{pid}/comm").read_text() == "sleep\n"
 
 
 def test_nobody_is_dead(holder: Holder) -> None:

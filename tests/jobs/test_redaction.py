@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ secret = st.sampled_from(KNOWN + SHAPES)
 def redacted(data: bytes, cuts: list[int]) -> bytes:
     redactor = Redactor(KNOWN)
     borders = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    pieces = [data[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    pieces = [data[start:end] for start, end in pairwise(borders)]
     return b"".join(map(redactor.feed, pieces)) + redactor.flush()
 
 

@@ -119,10 +119,10 @@ class Call:
             words = self.words()
         assert words[:1] == ["ended"], words
         ending = Ending.from_words(words[1:])
-        parts = [self._exactly(size) for size in ending.sizes]
+        out, err, tail, files = (self._exactly(size) for size in ending.sizes)
         assert not self._more(), self._buffer
         self.exited()
-        return Ended(ending, *parts[:3], parts[3].decode(errors="replace").splitlines())
+        return Ended(ending, out, err, tail, files.decode(errors="replace").splitlines())
 
     @property
     def is_closed(self) -> bool:
@@ -228,8 +228,12 @@ class Site:
         set_knobs(self.home, log="runs", **knobs)
 
     def busy(self, seconds: float = 60, **knobs: object) -> None:
-        """PicoClaw says that it is up, and takes its time."""
-        self.knobs(exec="echo >$HOME/up", slow=seconds, **knobs)
+        """PicoClaw says that it is up, as soon as it has printed what `partial` says, and takes its time."""
+        if "partial" in knobs:
+            command = f"until grep -q '{knobs['partial']}' ../out; do sleep 0.02; done; echo >$HOME/up"
+            self.knobs(exec=command, background=True, slow=seconds, **knobs)
+        else:
+            self.knobs(exec="echo >$HOME/up", slow=seconds, **knobs)
 
     def is_up(self, times: int = 1) -> None:
         """Waits until that many PicoClaws are up."""
@@ -288,7 +292,7 @@ class Site:
 
     def living(self) -> list[int]:
         """Every process that has this home in its environment."""
-        return [int(pid) for pid in processes_with(f"HOME={self.home}")]
+        return list(processes_with(f"HOME={self.home}"))
 
     def close(self) -> None:
         """Ends the calls, and expects that nothing is left of any job: no process and no slot."""
@@ -310,12 +314,12 @@ def is_readable(descriptor: int, seconds: float = SECONDS) -> bool:
     return bool(poll.poll(seconds * 1000))
 
 
-def processes_with(entry: str) -> Iterator[str]:
+def processes_with(entry: str) -> Iterator[int]:
     """The pids of those that have this entry in their environment."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if entry.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                yield pid
+            if entry.encode() in (process / "environ").read_bytes().split(b"\0"):
+                yield int(process.name)
 
 
 def command_of(pid: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def split(*pieces: bytes) -> tuple[bytes, bytes, bool]:
 @given(pieces_of_output, st.lists(st.integers(0, 200), max_size=10))
 def test_stdout_in_any_pieces_gives_the_same_answer(output: bytes, cuts: list[int]) -> None:
     borders = [0, *sorted(cut % (len(output) + 1) for cut in cuts), len(output)]
-    pieces = [output[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    pieces = [output[start:end] for start, end in pairwise(borders)]
     before, mark, after = output.partition(MARK)
 
     assert split(*pieces) == split(output)

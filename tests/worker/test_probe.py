@@ -105,7 +105,8 @@ async def test_the_machine_is_told(probed: Probed) -> None:
     assert (facts.system, facts.arch) == (os.uname().sysname, os.uname().machine)
     assert facts.cpus == os.cpu_count()
     assert facts.memory_total_mb == int(memory["MemTotal"].split()[0]) // 1024
-    assert 0 < (facts.memory_free_mb or 0) <= facts.memory_total_mb
+    assert facts.memory_free_mb is not None
+    assert 0 < facts.memory_free_mb <= int(memory["MemTotal"].split()[0]) // 1024
     assert facts.disk_free_mb is not None
     assert 0 < facts.disk_free_mb <= (disk.f_blocks * disk.f_frsize) >> 20
     assert (facts.running, facts.has_runner, facts.home_writable) == (0, False, True)
@@ -129,7 +130,7 @@ async def test_nobody_of_the_probe_is_left_running(probed: Probed) -> None:
     install(probed.home)
     await probed.probe()
 
-    left = [int(pid) for pid in processes_with(f"HOME={probed.home}")]
+    left = list(processes_with(f"HOME={probed.home}"))
     assert await anyio.to_thread.run_sync(wait_for_exit, left, 5) == []
 
 

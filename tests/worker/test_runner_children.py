@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
@@ -19,7 +19,7 @@ def children(site: Site) -> list[int]:
 
 
 @contextmanager
-def stranger(site: Site) -> Iterator[int]:
+def stranger(site: Site) -> Generator[int]:
     """A process of the same user that is no part of any job."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "300"], {"PICOFLEET_JOBS": f"{site.tag}j_one/"})
     try:
@@ -72,7 +72,7 @@ def test_a_child_that_does_not_heed_the_word_is_killed(site: Site) -> None:
 
 @pytest.mark.parametrize("end", ["success", "stop"])
 def test_a_child_without_environment_in_picoclaws_session_is_stopped(site: Site, end: str) -> None:
-    wiped = "env -i sh -c 'echo >%s/up; exec sleep 300'" % site.home
+    wiped = f"env -i sh -c 'echo >{site.home}/up; exec sleep 300'"
     site.knobs(exec=wiped, background=True, slow=0 if end == "success" else 60, pids="pids")
     call = site.start("j_one", TASK)
     site.is_up()

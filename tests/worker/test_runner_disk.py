@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,7 @@ only_root = pytest.mark.skipif(not ROOT and not os.environ.get("CI"), reason="on
 
 
 @contextmanager
-def mounted(place: Path, *options: str) -> Iterator[None]:
+def mounted(place: Path, *options: str) -> Generator[None]:
     subprocess.run(["mount", *options, place], check=True, timeout=SECONDS)
     try:
         yield
@@ -30,7 +30,7 @@ def mounted(place: Path, *options: str) -> Iterator[None]:
 
 
 @contextmanager
-def read_only(folder: Path) -> Iterator[None]:
+def read_only(folder: Path) -> Generator[None]:
     """Root may write in spite of any mode, but not where the disk is read-only."""
     if ROOT:
         with mounted(folder, "--bind", str(folder)):

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Callable
 
 import pytest
 from tests.worker.site import Site, is_alive, wait_for_exit
@@ -144,18 +143,19 @@ def test_the_deadline_holds_though_front_and_caller_are_dead(site: Site, victims
 def test_killed_at_any_moment_nobody_waits_for_ever(site: Site) -> None:
     """Each round kills one or all of the job's processes while several wait for it."""
     rng = random.Random(4)
-    choices: list[Callable[[Site, str], list[int]]] = [
-        lambda site, job: [site.processes(job).runner],
-        lambda site, job: [site.processes(job).guard, site.processes(job).runner],
-        lambda site, job: [site.processes(job).picoclaw],
-    ]
+    rounds = ["runner", "picoclaw", "runner", "all of ours", "picoclaw", "runner", "picoclaw"]
     site.busy(60)
     outcomes: set[str] = set()
-    for number in range(7):
+    for number, who in enumerate(rounds):
         job = f"j_{number}"
         calls = [site.start(job, TASK)]
         site.is_up()
-        victims = rng.choice(choices)(site, job)
+        processes = site.processes(job)
+        victims = {
+            "runner": [processes.runner],
+            "picoclaw": [processes.picoclaw],
+            "all of ours": [processes.guard, processes.runner],
+        }[who]
         killer = threading.Timer(rng.random() / 20, kill, victims)
         killer.start()
         calls += [site.wait(job) for _ in range(9)]

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def test_what_the_living_have_is_kept(site: Site, alive: str) -> None:
 
 
 @contextmanager
-def own_name(site: Site, name: str) -> Iterator[None]:
+def own_name(site: Site, name: str) -> Generator[None]:
     """Calls of the runner come from a machine of that name."""
     site.name, site.wrapper = name, ("unshare", "--uts", "sh", "-c", f'hostname {name} && exec "$@"', "host")
     try:

@@ -102,7 +102,7 @@ async def reached(request: pytest.FixtureRequest, pool: Pool, tmp_path: Path) ->
         host = server.host(ssh_key=key.path)
         await contract.install_runner(pool, host, NAME)
         yield Reached(pool, host, home, server)
-        ours = [int(pid) for pid in processes_with(f"HOME={home}") if RUNNER_NAME in command_of(int(pid))]
+        ours = [pid for pid in processes_with(f"HOME={home}") if RUNNER_NAME in command_of(pid)]
         assert [command_of(pid) for pid in await anyio.to_thread.run_sync(wait_for_exit, ours)] == []
         assert list((home / fleet_folder(NAME) / "running").iterdir()) == []
 
@@ -133,7 +133,7 @@ async def test_a_connection_cut_while_sending_starts_nothing(reached: Reached, s
         async with reached.pool.command(reached.host, f"cd; {line}") as command:
             await command.write(everything[: int((len(everything) - 1) * share)])
         # Whoever of the cut call is still there ends by himself.
-        ours = [int(pid) for pid in processes_with(f"HOME={reached.home}") if wanted.job_id in command_of(int(pid))]
+        ours = [pid for pid in processes_with(f"HOME={reached.home}") if wanted.job_id in command_of(pid)]
         assert await anyio.to_thread.run_sync(wait_for_exit, ours) == []
         assert not (reached.folder / "jobs" / wanted.job_id).exists()
         assert (await reached.run(wanted))[0].outcome == "exit"

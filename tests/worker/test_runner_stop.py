@@ -106,9 +106,8 @@ def test_a_job_of_an_earlier_boot_is_lost_and_takes_nobody_with_it(site: Site) -
         (job / "workspace").mkdir(parents=True)
         (job / "task").write_text("4 0 100\n")
         (job / "worker").write_text(f"{stranger}-1 999999999.00 {boot.strip()}\n")
-        call = site.wait(name)
-        words = call.words()
-        assert words[0] == "started"
+    calls = {name: site.wait(name) for name in ("j_reboot", "j_reused")}
+    for name, call in calls.items():
         assert call.ending().outcome == "lost"
         assert site.stop(name).ending().outcome == "lost"
     assert is_alive(stranger)

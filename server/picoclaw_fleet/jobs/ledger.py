@@ -258,6 +258,13 @@ class Ledger:
         held = [self._held[job_id] for (job_id,) in rows if job_id in self._held]
         return [job for job in held if not job.stop_wanted]
 
+    async def is_to_stop(self, job: Job) -> bool:
+        """Whether a job held here is to be stopped, as this process or another one wishes."""
+        if not job.stop_wanted:
+            rows = await self._database.rows("SELECT stop_wanted FROM jobs WHERE job_id = ?", (job.job_id,))
+            job.stop_wanted = rows == [(1,)]
+        return job.stop_wanted
+
     # --- what callers have seen
 
     async def news(self, owner: str, awaited: Iterable[str] = ()) -> list[Job]:

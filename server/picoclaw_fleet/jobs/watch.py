@@ -90,6 +90,11 @@ class JobWatch:
         try:
             # From its first byte on the job may be there; whoever comes after us has to know where to look.
             await self._ledger.committed()
+            if await self._ledger.is_to_stop(job) and not contact.in_doubt:
+                self._take_back(job, host="")
+                job.cancel("It was cancelled before it was sent.")
+                self._ledger.record(job)
+                return
             await self._stay_with(job, contact)
         except (HostError, LedgerError):
             self._take_back(job, host=job.host if contact.in_doubt else "")
@@ -155,7 +160,8 @@ class JobWatch:
                 async with contact.attend() as attendance:
                     age = await contact.started(attendance)
                     pause = _FIRST_PAUSE_SECONDS
-                    self._note_running(job, age)
+                    if age is not None:
+                        self._note_running(job, age)
                     ending: Ending | None = None
                     with anyio.move_on_after(WAIT_SECONDS):
                         ending = await attendance.ended()
@@ -167,28 +173,26 @@ class JobWatch:
                 if not lost_if_absent:
                     raise
                 self._end(job, Verdict(State.LOST, Reason.LOST_CONTACT), finished=datetime.now(UTC))
-            except HostError as error:
-                if error.reason is Reason.NO_SLOT or (not contact.accepted and error.reason in _REFUSALS):
+            except (HostError, OSError) as error:
+                if isinstance(error, HostError) and contact.has_refused(error):
                     raise
-                if not (contact.accepted or contact.in_doubt) and error.reason in _NOT_REQUESTED:
-                    raise
-                # What was sent may still be on its way there, whatever the host says to the next attempt.
-                contact.in_doubt = True
-                logger.info("job %s: %s", job.job_id, error.message)
-                goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
-                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} {goes_on}"
-                self._ledger.record(job)
+                self._note_trouble(job, contact, error)
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-            except OSError as error:
-                job.reason = Reason.DISK_FULL
-                job.message = (
-                    f"It has ended on {contact.host.name}, but its output can't be stored here: {error.strerror}. "
-                    "It is kept there and fetched as soon as it can be."
-                )
-                self._ledger.record(job)
-                await anyio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _note_trouble(self, job: Job, contact: _Contact, error: HostError | OSError) -> None:
+        """Says why nothing is heard of a job for now."""
+        if isinstance(error, HostError):
+            goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
+            job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} {goes_on}"
+        else:
+            job.reason = Reason.DISK_FULL
+            job.message = (
+                f"It has ended on {contact.host.name}, but its output can't be stored here: {error.strerror}. "
+                "It is kept there and fetched as soon as it can be."
+            )
+        logger.info("job %s: %s", job.job_id, job.message)
+        self._ledger.record(job)
 
     def _note_running(self, job: Job, age: float) -> None:
         if job.started_at is None:
@@ -223,7 +227,11 @@ class JobWatch:
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
-        self._end(job, judge(ending, answer, contact.facts.kills), finished)
+        verdict = judge(ending, answer, contact.facts.kills)
+        if verdict.reason is Reason.CANCELLED and contact.overdue and not job.stop_wanted:
+            # We have done its guard's work.
+            verdict = Verdict(State.TIMED_OUT, Reason.TIMEOUT)
+        self._end(job, verdict, finished)
 
     def _end(self, job: Job, verdict: Verdict, finished: datetime) -> None:
         job.state, job.reason = verdict.state, verdict.reason
@@ -250,8 +258,13 @@ class _Contact:
         self.in_doubt = bool(job.host)
 
     @property
+    def overdue(self) -> bool:
+        """Whether its guard should have stopped it by now."""
+        return time.monotonic() > self._overdue_at
+
+    @property
     def _stopping(self) -> bool:
-        return time.monotonic() > self._overdue_at or self._job.stop_wanted
+        return self.overdue or self._job.stop_wanted
 
     @asynccontextmanager
     async def attend(self) -> AsyncGenerator[Attendance]:
@@ -268,10 +281,20 @@ class _Contact:
         async with call as attendance:
             yield attendance
 
-    async def started(self, attendance: Attendance) -> float:
-        """Waits for the host's word that the job runs, and returns for how many seconds it has."""
+    def has_refused(self, error: HostError) -> bool:
+        """Whether an error says that the job was not started there; any other one leaves that in doubt."""
+        if error.reason is Reason.NO_SLOT or (not self.accepted and error.reason in _REFUSALS):
+            return True
+        if not (self.accepted or self.in_doubt) and error.reason in _NOT_REQUESTED:
+            return True
+        # What was sent may still be on its way there, whatever the host says to the next attempt.
+        self.in_doubt = True
+        return False
+
+    async def started(self, attendance: Attendance) -> float | None:
+        """Waits for the host's word that the job runs, and returns for how many seconds; None when it is stopped."""
         if self._stopping:
-            return 0.0
+            return None
         started, now = await attendance.started()
         self.accepted = True
         self._view.note_accepted()
