@@ -109,7 +109,7 @@ class Storm:
             # Some die before they have said a word.
             with anyio.move_on_after(self.dice.choice((1, 30, 30, 30, 30))):
                 await server.initialize()
-                with anyio.move_on_after(self.dice.uniform(0.1, 2.2)):
+                with anyio.move_on_after(self.dice.uniform(0.1, 3)):
                     while True:
                         await self._one_call(server)
             server.signal(signal.SIGKILL)
@@ -149,8 +149,11 @@ class Storm:
             self.accepted[batch["batch_id"]] = names
 
     def _some_batch(self) -> str:
-        """Rather a recent one."""
-        return self.dice.choice(list(self.accepted)[-8:])
+        """One that has not ended, as far as can be told."""
+        unfinished: list[str] = []
+        with suppress(sqlite3.OperationalError):
+            unfinished = [scope for scope in self.unfinished() if scope in self.accepted]
+        return self.dice.choice(unfinished or list(self.accepted))
 
     async def _break_things(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC221 - short programs, and nothing else to do meanwhile
+
 """Keys, passphrases, certificates and the agent, on a real sshd with a real ssh-agent."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC221, ASYNC240 - small files and short programs, and nothing else to do meanwhile
+
 """Which host keys are accepted, and what is said about the others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2046,SC2086,SC2163  # parts are put together when sent; words are split on purpose
 # What the scripts of deploy and teardown stand on: how they speak, the lock on the host, and what they ask PicoClaw.
 #
 # They come over stdin (script.py) and are run by whatever POSIX sh is there. Arguments: nonce, verb, the folder's name, the

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC1010,SC2015,SC2016,SC2046,SC2154  # ground.sh precedes it; `done` is a word of ours
 # Puts one version of PicoClaw on a host. Binary and settings of a version lie together in versions/FOLDER, `current` says
 # which one is used, and nothing that is in use is ever written to: each deploy that changes something makes a new folder.
 

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Reads the state of a host; writes nothing there. Arguments: nonce, runner, brief or full, stamp of the last full look.
 # Sent inside of single quotes to whatever shell the user has, hence without any here, and without backslashes.
 export LC_ALL=C

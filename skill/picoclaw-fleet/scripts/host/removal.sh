@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC1010,SC2010,SC2013,SC2015,SC2086,SC2154  # as install.sh; names are our own
 # Takes away what deploy put on a host, and reads back that it is gone. The key to look for comes over stdin.
 
 remove() { # PURGE VARIABLES; the key on stdin

@@ -23,7 +23,8 @@ fleet=$PWD self=$PWD/${0##*/}
 verb=$1 nonce=$2 id=$3
 locale=${LC_ALL-}
 export LC_ALL=C
-detach=$(command -v setsid)
+detach=/usr/bin/setsid
+[ -x $detach ] || detach=$(command -v setsid)
 
 say() { echo "$nonce $*"; }
 
@@ -83,7 +84,9 @@ learn() { # PID: its group and session, but for PicoClaw's own process, which is
   join_groups "$3" "$4"
 }
 
-stop_all() { # succeeds when two scans in a row have found nothing
+last_fork() { read -r _ _ _ _ fork </proc/loadavg; }
+
+stop_all() { # succeeds when two scans in a row have found nothing, or one during which nothing else was started
   [ -r /proc/self/environ ] || return 1
   groups='' quiet=0 round=0
   while [ $quiet -lt 2 ]; do
@@ -92,10 +95,17 @@ stop_all() { # succeeds when two scans in a row have found nothing
     if alive "$worker"; then lively=${worker%-*}; fi
     # Long after its death PicoClaw's pid may be the session of somebody else.
     [ -z "$lively${witness:+$worker}" ] || join_groups "${worker%-*}"
+    last_fork
+    before=$fork
     # Its exit status says nothing: entries vanish, and some aren't ours to read.
     found=$(grep -lsE -e "PICOFLEET_JOB=$id/" ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} \
       /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat})
-    if [ -z "$found$lively" ]; then quiet=$((quiet + 1)); continue; fi
+    if [ -z "$found$lively" ]; then
+      last_fork
+      [ "$fork" != $((before + 1)) ] || return 0
+      quiet=$((quiet + 1))
+      continue
+    fi
     quiet=0 round=$((round + 1))
     case $round in [1-6]) signal=TERM ;; [7-9] | 1[01]) signal=KILL ;; *) return 1 ;; esac
     for entry in $found $lively; do
