@@ -26,7 +26,9 @@ RESULTS = Path(__file__).with_name("results.json")
 async def warm(place: Lab, hosts: int, jobs: int, rounds: int) -> list[dict[str, object]]:
     """Goal 1 and 2: everybody has been connected before."""
     tasks = [f"t{number}" for number in range(jobs)]
-    mux = place.ssh_config("mux", "ControlMaster auto", f"ControlPath {place.folder}/cm-%h", "ControlPersist 600", *FAST_OPENSSH)
+    mux = place.ssh_config(
+        "mux", "ControlMaster auto", f"ControlPath {place.folder}/cm-%h", "ControlPersist 600", *FAST_OPENSSH
+    )
     naive = place.ssh_config("naive")
     async with AsyncExitStack() as stack:
         fleet = await stack.enter_async_context(through_fleet(place, hosts))
@@ -134,7 +136,10 @@ async def main() -> None:
     with lab(max(chosen.hosts, chosen.cold_hosts)) as place:
         for title, measured in (
             (f"{chosen.jobs} jobs on {chosen.hosts} warm hosts", warm(place, chosen.hosts, chosen.jobs, chosen.rounds)),
-            (f"{chosen.cold_hosts} jobs on {chosen.cold_hosts} cold hosts", cold(place, chosen.cold_hosts, chosen.rounds)),
+            (
+                f"{chosen.cold_hosts} jobs on {chosen.cold_hosts} cold hosts",
+                cold(place, chosen.cold_hosts, chosen.rounds),
+            ),
             (f"state of {chosen.hosts} warm hosts", status(place, chosen.hosts, chosen.rounds)),
         ):
             results[title] = await measured

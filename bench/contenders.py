@@ -41,7 +41,7 @@ class Contender(Protocol):
     servers: Sequence[int]
 
     async def work(self, tasks: Sequence[str]) -> None:
-        """Does all tasks, the n-th on host n modulo the number of hosts or wherever it likes; fails unless all are done."""
+        """Does all tasks, wherever it likes; fails unless all are done."""
         ...
 
 
@@ -169,7 +169,15 @@ class ThroughMcp:
 def runner_call(task: str) -> tuple[str, bytes]:
     """The very command that we send for a task, and its stdin."""
     order = Order(new_job_id(), task.encode(), 120, 8, 1 << 28, {})
-    words = ["cd;", "sh", f"{fleet_folder(platform.node())}/{RUNNER_NAME}", "start", new_nonce(), order.job_id, *order.arguments()]
+    words = [
+        "cd;",
+        "sh",
+        f"{fleet_folder(platform.node())}/{RUNNER_NAME}",
+        "start",
+        new_nonce(),
+        order.job_id,
+        *order.arguments(),
+    ]
     return " ".join(words), order.stdin()
 
 
@@ -206,5 +214,7 @@ def _children() -> list[int]:
 def controller_cpu_seconds(servers: Sequence[int]) -> float:
     """CPU that this process, its ended children and these servers have used so far."""
     own = sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (0, -1)))
-    ticks = sum(sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15])) for pid in servers)
+    ticks = sum(
+        sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[11:15])) for pid in servers
+    )
     return own + ticks / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The lab: many hosts on this machine, each a real sshd on an address of 127.0.0.0/8 with a home and processes of its own.
+"""The lab: many hosts on this machine, each a real sshd on an address of its own, with its own home and processes.
 
 A host is a process namespace: what looks through all processes of a host sees that host's only, as it would in a real
 fleet, and killing the first process of the namespace leaves nothing behind. That takes root.
@@ -86,7 +86,13 @@ class Lab:
         """A fleet config of the first hosts."""
         file = self.folder / f"fleet-{count}.json"
         hosts = [{"name": host.name, "host": host.address} for host in self.hosts[:count]]
-        settings = {"port": PORT, "ssh_key": str(self.key), "known_hosts": str(self.known_hosts), "slots": 8, **defaults}
+        settings = {
+            "port": PORT,
+            "ssh_key": str(self.key),
+            "known_hosts": str(self.known_hosts),
+            "slots": 8,
+            **defaults,
+        }
         file.write_text(json.dumps({"hosts": hosts, "defaults": settings}))
         return file
 

@@ -1,4 +1,3 @@
-
 """Keys, passphrases, certificates and the agent, on a real sshd with a real ssh-agent."""
 
 from __future__ import annotations

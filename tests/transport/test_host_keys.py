@@ -1,4 +1,3 @@
-
 """Which host keys are accepted, and what is said about the others."""
 
 from __future__ import annotations
