@@ -169,7 +169,10 @@ class Attendance:
         words = await self._words()
         match words:
             case ["started", since, now]:
-                return float(since), float(now)
+                try:
+                    return float(since), float(now)
+                except ValueError:
+                    raise self._unexpected(words) from None
             case _:
                 raise self._unexpected(words)
 

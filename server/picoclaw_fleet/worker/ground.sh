@@ -80,8 +80,9 @@ take_lock() { # says who has it, and for how long he has been silent, when it ca
     mv "$lock" "$lock.$me" 2>/dev/null || continue
     { read -r found <"$lock.$me"; } 2>/dev/null || found=
     [ "$found" = "$line" ] || ln "$lock.$me" "$lock" 2>/dev/null
+    # What went back must not be written through the name that is still ours.
+    rm -f "$lock.$me"
   done
-  rm -f "$lock.$me"
   say locked - 0 somebody
   exit 0
 }
