@@ -32,7 +32,7 @@ Tells how a job or a batch stands, and shows a job's output in pages. With wait_
 A long output ends with next_offset: pass it as offset for the next page. Asking again is always safe."""
 
 JOBS = """\
-Lists jobs, newest first, without their outputs: those of this session and of earlier ones, for 30 days. Narrow the list
+Lists jobs, newest first, without their outputs, those of earlier servers included, for 30 days. Narrow the list
 by state, host or batch_id; page with offset."""
 
 JOB_CANCEL = """\
