@@ -95,6 +95,9 @@ def news(jobs: Sequence[Job]) -> list[str]:
 def hosts_result(views: Sequence[HostView], twins: Sequence[Sequence[str]]) -> HostsResult:
     """What is known of hosts."""
     entries = [_host_entry(view) for view in views]
+    for view, entry in zip(views, entries, strict=True):
+        if view.left_alone:
+            entry.message = f"{entry.message} Jobs leave it alone for the next {view.pause_seconds} s."
     ready = sum(entry.picoclaw == "ready" for entry in entries)
     reachable = sum(entry.reachable for entry in entries)
     return HostsResult(

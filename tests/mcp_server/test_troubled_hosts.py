@@ -80,6 +80,7 @@ async def test_each_trouble_with_a_host_is_a_row_with_its_reason_and_what_to_do(
         (paragraph,) = (line for line in status.text.splitlines() if line.startswith(f"{name}: "))
         assert reason.value in paragraph
         assert rows[name]["next_step"] in paragraph
+        assert ("leave it alone for the next" in said) is not rows[name]["reachable"]
 
 
 async def test_a_job_for_a_host_in_trouble_fails_with_the_reason_and_what_to_do(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -101,6 +102,11 @@ class HostView:
     def left_alone(self) -> bool:
         """Whether it failed to connect only lately."""
         return self.left_alone_until > time.monotonic()
+
+    @property
+    def pause_seconds(self) -> int:
+        """For how many seconds more it is left alone, rounded up; 0 when it isn't."""
+        return max(math.ceil(self.left_alone_until - time.monotonic()), 0)
 
     def obstacle(self) -> HostError | None:
         """Why no job can be sent there; None when it can."""
