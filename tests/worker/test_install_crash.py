@@ -25,11 +25,14 @@ STEPS = (
 
 
 def deploy_until(site: DeploySite, host: Host, version: str, step: str) -> list[str]:
-    """Deploys in a process of its own, killed as soon as it is at that step.
+    """Deploys in a process of its own, killed as soon as it is seen at that step or behind it.
+
+    A quick step may pass unseen, since progress shows where it is and not where it has been.
 
     Returns:
-        The steps that it came to.
+        The steps that it was seen at; the last is no step but the outcome when it was done before it could be killed.
     """
+    fatal = STEPS[STEPS.index(step) :]
     order = {
         "host": {
             "name": host.name,
@@ -61,7 +64,7 @@ def deploy_until(site: DeploySite, host: Host, version: str, step: str) -> list[
         child.stdin.flush()
         for line in child.stdout:
             steps.append(line.strip())
-            if steps[-1] == step:
+            if steps[-1] in fatal:
                 child.send_signal(signal.SIGKILL)
                 break
         child.wait(timeout=40)
@@ -80,8 +83,8 @@ async def test_a_crash_at_any_step_leaves_a_worker_and_the_next_deploy_finishes(
         await site.deploy([host], version=versions[0])
         for step in STEPS[start::5]:
             old, new = versions
-            steps = await to_thread.run_sync(deploy_until, site, host, new, step)
-            assert steps[-1] == step
+            while (await to_thread.run_sync(deploy_until, site, host, new, step))[-1] not in STEPS:
+                old, new = new, old
 
             view = await site.board.look(host, anew=True)
             assert view.facts is not None
@@ -114,7 +117,7 @@ async def test_a_crash_of_the_first_deploy_is_made_good_by_the_next(
         site.publish("0.2.9")
         host = site.host()
         for step in ("upload", "settings", "onboard", "switch"):
-            assert (await to_thread.run_sync(deploy_until, site, host, "0.2.9", step))[-1] == step
+            assert (await to_thread.run_sync(deploy_until, site, host, "0.2.9", step))[-1] in STEPS
             (result,) = await site.deploy([host])
             assert result.outcome in (Outcome.INSTALLED, Outcome.UPGRADED), (step, result.message)
             await nothing_is_left_of_it(site, step)
