@@ -48,13 +48,12 @@ class Contender(Protocol):
 class Shell:
     """A bash script with one `ssh ... &` for each task and a `wait`: what one writes without any tool."""
 
-    def __init__(self, name: str, lab: Lab, count: int, ssh_config: Path, *, runner: bool = False) -> None:
+    def __init__(self, name: str, lab: Lab, count: int, ssh_config: Path) -> None:
         self.name = name
         self.servers: Sequence[int] = ()
         self._hosts = lab.hosts[:count]
         self._config = ssh_config
         self._script = lab.folder / f"{ssh_config.name}.sh"
-        self._runner = runner
 
     async def work(self, tasks: Sequence[str]) -> None:
         """As the contender does it."""
@@ -68,12 +67,6 @@ class Shell:
     def _line(self, number: int, task: str) -> str:
         host = self._hosts[number % len(self._hosts)].name
         ssh = f"ssh -F {self._config} {host}"
-        if self._runner:
-            command, stdin = runner_call(task)
-            file = self._script.with_name(f"stdin-{number}")
-            file.write_bytes(stdin)
-            # The runner waits for as long as its stdin is open.
-            return f"( cat {file}; sleep 60 & s=$!; exec 1>&-; wait ) | {ssh} {shlex.quote(command)} &"
         return f"{ssh} 'bash -s' <<< {shlex.quote(f'cd; .local/bin/picoclaw agent -m {shlex.quote(task)}')} &"
 
 
