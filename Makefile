@@ -16,9 +16,6 @@ COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --g
 # A test waits more than it computes; more workers than that gain nothing, fewer take too long.
 WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
 
-# What failed among hundreds of processes gets one more run with the machine to itself: what fails there, fails.
-ALONE = $(PY) -m pytest --last-failed --last-failed-no-failures none -r s
-
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
@@ -28,7 +25,7 @@ demo: .venv/run.stamp ## Watch a fleet of embedded hosts at work, driven through
 	@$(PY) -m demo
 
 test: .venv/dev.stamp system clients check ## Run the checks and the tests
-	$(PY) -m pytest -n $(WORKERS) -r s || $(ALONE)
+	$(PY) -m pytest -n $(WORKERS) -r s
 
 soak: .venv/dev.stamp system ## Kill the server 200 times under load while everything else fails too (KILLS=200 SEED=...)
 	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \
