@@ -124,3 +124,16 @@ async def test_what_a_host_says_of_its_trouble_is_cleaned(fleet: EmbeddedFleet, 
     assert "abcd second line" in status.data["hosts"][0]["message"]
     (line,) = (line for line in status.text.splitlines() if line.startswith("sick: "))
     assert "abcd second line" in line
+
+
+async def test_a_key_that_a_host_quotes_is_in_no_reply(fleet: EmbeddedFleet, call: Caller) -> None:
+    key = "sk-ant-" + "quoted0123456789" * 2
+    quotes = f"#!/bin/sh\necho 'no model takes {key}, is it right?'; exit 1\n"
+    await fleet.add("sick", picoclaw=quotes.encode())
+    await fleet.add("littering", knobs={"write_files": {key: "x"}})
+    fleet.write_config()
+    status = await call("fleet_status", hosts=["sick"])
+    job = await call("dispatch", task="hello", host="littering")
+    assert "no model takes [secret], is it right?" in status.data["hosts"][0]["message"]
+    assert job.data["files"] == ["[secret]"]
+    assert key not in status.text + job.text

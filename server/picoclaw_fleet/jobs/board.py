@@ -12,8 +12,10 @@ import anyio
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.output import clean
+from picoclaw_fleet.jobs.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
+from picoclaw_fleet.worker.settings import secrets_of
 
 FRESH_SECONDS = 30.0
 """How old facts may be for placing a job."""
@@ -122,7 +124,9 @@ class HostView:
                 next_step="Put it there with deploy.",
             )
         name = f"PicoClaw {self.facts.version}".rstrip()
-        said = " ".join(clean(self.facts.detail.encode()).split())
+        # A configuration that does not work may be quoted with the key in it.
+        detail = Redactor(secrets_of(self.host, {})).redact(self.facts.detail)
+        said = " ".join(clean(detail.encode()).split())
         return HostError(
             f"{name} is there, but not ready." + (f" It says: {said}" if said else ""),
             host=self.host.name,

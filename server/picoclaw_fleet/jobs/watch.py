@@ -17,6 +17,7 @@ from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import OutputStore, clean
+from picoclaw_fleet.jobs.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message
@@ -203,10 +204,11 @@ class JobWatch:
     async def _finish(self, job: Job, contact: _Contact, attendance: Attendance, ending: Ending) -> None:
         """Brings the output home and ends the job."""
         order = contact.order
+        secrets = secrets_of(contact.host, order.settings)
         out, err, tail, files = ending.sizes
         names = bytearray()
         notes: list[str] = []
-        with self._outputs.storing(job.job_id, secrets_of(contact.host, order.settings)) as writer:
+        with self._outputs.storing(job.job_id, secrets) as writer:
             await attendance.copy(out, writer.stdout)
             writer.end_of_stdout()
             for title, size in (("stderr", err), ("end of the session", tail)):
@@ -223,7 +225,8 @@ class JobWatch:
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
         answer = self._outputs.page(job.job_id, limit=_ENOUGH_TO_JUDGE).answer
-        job.files = tuple(clean(bytes(names)).splitlines())
+        named = Redactor(secrets).redact(bytes(names).decode(errors="replace"))
+        job.files = tuple(clean(named.encode()).splitlines())
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
