@@ -154,7 +154,8 @@ async def test_a_proxy_command_is_the_way_to_the_host(
 ) -> None:
     relay = own_home / "relay.py"
     relay.write_text(
-        "import os, socket, sys, threading\n"
+        "import os, pathlib, socket, sys, threading\n"
+        "pathlib.Path(__file__).with_suffix('.pid').write_text(str(os.getpid()))\n"
         "sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
         "def up():\n"
         "    while data := os.read(0, 65536): sock.sendall(data)\n"
@@ -167,6 +168,9 @@ async def test_a_proxy_command_is_the_way_to_the_host(
 
     with anyio.fail_after(20):
         assert (await pool.run(host, "echo relayed")).stdout == b"relayed\n"
+        await pool.aclose()
+
+    assert not Path("/proc", relay.with_suffix(".pid").read_text()).exists(), "the relay outlived the pool, or is a zombie"
 
 
 async def test_an_address_family_and_a_bind_address_are_kept_to(

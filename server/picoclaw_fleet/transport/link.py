@@ -60,8 +60,8 @@ class Link:
             connection.retire()
 
     def close(self) -> None:
-        """Give up connecting."""
-        self.retire()
+        """Give up connecting; whoever made the connections closes them and waits for their end."""
+        self._retired = True
         self._give_up()
 
     def _wants_another(self, lane: Lane) -> bool:
