@@ -1,0 +1,21 @@
+"""One module per thing that is measured."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bench.figures import Measurement
+from bench.measurements import fan_out
+
+
+class Measure(Protocol):
+    """What each module has."""
+
+    async def __call__(self, rounds: int, *, quick: bool) -> Measurement:
+        """Builds the labs that it needs, and measures in so many rounds; quick is small."""
+        ...
+
+
+ALL: dict[str, Measure] = {
+    "fan_out": fan_out.measure,
+}
