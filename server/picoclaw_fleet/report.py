@@ -21,6 +21,9 @@ CALL_CHARACTERS = 40_000
 SHOWN_JOBS = 50
 """At most so many jobs of a batch are listed in one reply."""
 
+GO_ON = "go on. Make the same call again to wait for them."
+"""How the notice ends that a deploy or a teardown is not done everywhere."""
+
 _NOTHING = Page("", "", None)
 _SHOWN_NEWS = 10
 
@@ -114,7 +117,7 @@ def rollout_result(runs: Sequence[HostRun], views: Sequence[HostView]) -> HostsR
     outcomes = Counter(run.result.outcome for run in runs)
     counted = ", ".join(f"{count} {outcome.value.replace('_', ' ')}" for outcome, count in outcomes.items())
     left = outcomes[Outcome.IN_PROGRESS]
-    notices = [f"{left} go on. Make the same call again to wait for them."] if left else []
+    notices = [f"{left} {GO_ON}"] if left else []
     return HostsResult(summary=f"{counted}." if runs else "All hosts are ready.", notices=notices, hosts=entries)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests import standin
-from tests.cli.terminal import Shell, terminal
-from tests.embedded_fleet import EmbeddedFleet
+from tests.cli.terminal import CTRL_C, Shell, terminal
+from tests.embedded_fleet import EmbeddedFleet, Gate
 
 from picoclaw_fleet.results import HostEntry
 
@@ -60,6 +62,42 @@ async def test_a_deploy_that_fails_says_where_why_and_what_to_do(shell: Shell, b
     assert done.out.splitlines()[1].split()[:2] == ["bare", "failed"]
     assert "bare: key_missing" in done.err
     assert "ANTHROPIC_API_KEY" in done.err
+
+
+@pytest.fixture
+def slow(fleet: EmbeddedFleet, binary: str) -> Gate:
+    """Holds the PicoClaw that is to be deployed when it is asked for its version."""
+    gate = fleet.gate("bare")
+    wrapper = f'#!/bin/sh\n[ "$1" != version ] || {{ {gate.command}; }}\nexec {binary}.whole "$@"\n'
+    Path(binary).rename(f"{binary}.whole")
+    Path(binary).write_text(wrapper)
+    Path(binary).chmod(0o755)
+    return gate
+
+
+async def test_a_deploy_that_is_interrupted_goes_on_with_the_same_command(
+    fleet: EmbeddedFleet, shell: Shell, binary: str, slow: Gate
+) -> None:
+    deploy = ("deploy", "bare", "--file", binary)
+    async with terminal(fleet, *deploy, **KEY) as screen:
+        await slow.arrival()
+        await screen.shows("0 of 1 hosts are done")
+        screen.type(CTRL_C)
+        assert await screen.end() == 130
+    assert re.search(r"Stopped at bare \(.+\); .+ The same command again goes on from there\.", screen.screen)
+    slow.open(100)
+    again = await shell(*deploy, **KEY)
+    assert again.code == 0
+    assert again.out.splitlines()[1].split()[:2] == ["bare", "installed"]
+
+
+async def test_what_took_longer_than_a_look_is_told_as_done(fleet: EmbeddedFleet, binary: str, slow: Gate) -> None:
+    async with terminal(fleet, "deploy", "bare", "--file", binary, **KEY) as screen:
+        await screen.shows("0 of 1 hosts are done")
+        slow.open(100)
+        assert await screen.end() == 0
+    assert "1 installed." in screen.screen
+    assert "go on" not in screen.screen
 
 
 async def test_an_unknown_host_is_wrong_usage(shell: Shell) -> None:

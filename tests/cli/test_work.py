@@ -82,6 +82,11 @@ async def test_tasks_come_from_arguments_files_and_stdin_and_each_is_done_once(
     assert answers["done: {two}\nlines"] == "bob"
 
 
+async def test_the_task_of_a_dash_stands_for_those_on_stdin(shell: Shell) -> None:
+    done = await shell("map", "argument", "-", "--json", stdin=b'one\n{"task": "two"}\n')
+    assert {job["answer"] for job in done.of_type("job")} == {"done: argument", "done: one", "done: two"}
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -6,8 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
+import anyio
+
 from picoclaw_fleet.cli.live import Picture, Row, Screen
 from picoclaw_fleet.cli.output import as_data, print_event, print_notices, print_table, say, trouble
+from picoclaw_fleet.report import GO_ON
 from picoclaw_fleet.results import HostEntry, HostsResult
 
 
@@ -33,7 +36,8 @@ async def follow(
     try:
         while True:
             result = await work(wanted)
-            notices.update(dict.fromkeys(result.notices))
+            # That is asked for again here, so it is no news.
+            notices.update(dict.fromkeys(notice for notice in result.notices if not notice.endswith(GO_ON)))
             entries.update((entry.name, entry) for entry in result.hosts)
             elapsed = time.monotonic() - began
             news = [f"{entry.name} {_step(entry)}" for entry in result.hosts if shown.get(entry.name) != _step(entry)]
@@ -45,6 +49,10 @@ async def follow(
             wanted = [entry.name for entry in result.hosts if _under_way(entry)]
             if not wanted:
                 break
+    except anyio.get_cancelled_exc_class():
+        screen.close()
+        _say_interrupted(entries.values())
+        raise
     finally:
         screen.close()
     summary = _tally(entries.values()) if len(entries) > len(result.hosts) else result.summary
@@ -68,6 +76,12 @@ def print_hosts(entries: Sequence[HostEntry]) -> None:
                 say(f"{entry.name}: {title} {path}")
         if entry.reason:
             say(f"{entry.name}: {trouble(entry, entry.name)}")
+
+
+def _say_interrupted(entries: Iterable[HostEntry]) -> None:
+    where = ", ".join(f"{entry.name} ({_step(entry)})" for entry in entries if _under_way(entry))
+    stopped = f"Stopped at {where}; nothing is broken by that. " if where else ""
+    say(f"{stopped}The same command again goes on from there.")
 
 
 def _under_way(entry: HostEntry) -> bool:

@@ -18,7 +18,7 @@ def read_tasks(texts: Sequence[str], files: Sequence[str]) -> list[Assignment]:
     """All tasks, in the order in which they are given: arguments, then files.
 
     Args:
-        texts: Tasks as they are.
+        texts: Tasks as they are; "-" stands for those on stdin, a task on each line.
         files: Files with a task on each line; "-" is stdin. A line that begins with { is an object with `task`, and
             optionally `host` and `timeout_seconds`. Blank lines are passed over.
 
@@ -27,7 +27,9 @@ def read_tasks(texts: Sequence[str], files: Sequence[str]) -> list[Assignment]:
     """
     from picoclaw_fleet.assignment import Assignment
 
-    tasks = [Assignment(task=text) for text in texts]
+    tasks: list[Assignment] = []
+    for text in texts:
+        tasks += _assignments("-") if text == "-" else [Assignment(task=text)]
     for file in files:
         tasks += _assignments(file)
     return tasks

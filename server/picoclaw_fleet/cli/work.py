@@ -95,7 +95,7 @@ def dispatch(
     "files",
     multiple=True,
     metavar="FILE",
-    help="Tasks, one per line or JSONL; - for stdin. Repeatable.",
+    help="Tasks, one per line or JSONL; - for stdin, as the task - is too. Repeatable.",
 )
 @click.option(
     "--hosts", multiple=True, metavar="SELECTOR", shell_complete=complete_hosts, help="Where; else all. Repeatable."
@@ -131,15 +131,16 @@ def map_tasks(
 ) -> None:
     """Give many TASKS to the fleet. Prints each answer as it comes.
 
-    Each task comes back exactly once with what became of it; a host that fails doesn't stop the others. In a file, a
-    line that begins with { is an object with task, and optionally host and timeout_seconds; any other line is a task.
+    Each task comes back exactly once with what became of it; a host that fails doesn't stop the others. The task -
+    stands for those on stdin. There and in files, a line that begins with { is an object with task, and optionally
+    host and timeout_seconds; any other line is a task.
 
     \b
     Examples:
       picoclaw-fleet map 'Review a.py' 'Review b.py'
       picoclaw-fleet map --mode broadcast --hosts tag:web 'Is the disk healthy?'
       picoclaw-fleet map -f tasks.txt --json >results.jsonl
-      find . -name '*.md' | sed 's/^/Proofread /' | picoclaw-fleet map -f -
+      find . -name '*.md' | sed 's/^/Proofread /' | picoclaw-fleet map -
       picoclaw-fleet map --rerun b_0123456789ab
     """
     assignments = read_tasks(tasks, files)
