@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from collections.abc import MutableMapping
 
 import anyio
 
 from picoclaw_fleet.serving import Serving
 
 _COMPLETING = "_PICOCLAW_FLEET_COMPLETE"  # set by a shell that wants to know what may follow (click's convention)
+_REFERENCE = re.compile(r"\$\{(?:env:)?[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def main() -> None:
     """Serves MCP on stdio when a client starts it, without arguments and without a terminal; else the command line."""
+    _drop_references(os.environ)
     if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETING not in os.environ:
         serve(Serving())
     else:
@@ -36,6 +40,12 @@ def serve(serving: Serving) -> None:
         from picoclaw_fleet.mcp_server.http import serve_http
 
         sys.exit(anyio.run(serve_http, serving))
+
+
+def _drop_references(environ: MutableMapping[str, str]) -> None:
+    """Takes away the variables that are not set: some clients pass on `${NAME}` itself where they don't know NAME."""
+    for name in [name for name, value in environ.items() if _REFERENCE.fullmatch(value)]:
+        del environ[name]
 
 
 if __name__ == "__main__":
