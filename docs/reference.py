@@ -1,16 +1,17 @@
-"""Writes docs/configuration.md from the models of the fleet config: `python docs/reference.py`."""
+"""Writes configuration.md and command-line.md from models and commands: `python docs/reference.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from commands import command_line
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, HttpConfig, Settings, TokenConfig
 from picoclaw_fleet.config_files import TEMPLATE
 
-FILE = Path(__file__).with_name("configuration.md")
+FOLDER = Path(__file__).parent
 
 HEAD = f"""\
 # Configuration
@@ -47,8 +48,13 @@ VARIABLES = """\
 """
 
 
-def reference() -> str:
-    """The whole document."""
+def documents() -> dict[str, str]:
+    """All that is made here, by the names of the files."""
+    return {"configuration.md": configuration(), "command-line.md": command_line()}
+
+
+def configuration() -> str:
+    """The whole of configuration.md."""
     own = set(HostConfig.model_fields) - set(Settings.model_fields)
     fleet_wide = set(Defaults.model_fields) - set(Settings.model_fields)
     parts = [
@@ -75,4 +81,5 @@ def _row(key: str, field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(reference(), encoding="utf-8")
+    for name, text in documents().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+from docs.commands import DOCUMENTS, LINES, json_commands
 
 from picoclaw_fleet.errors import Reason, State
 
@@ -13,11 +16,15 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 
 
-def test_the_configuration_reference_is_what_the_models_say() -> None:
-    written = (DOCS / "configuration.md").read_text(encoding="utf-8")
-    command = [sys.executable, "-c", "import reference; print(reference.reference(), end='')"]
+def test_the_references_are_what_models_and_commands_say() -> None:
+    command = [sys.executable, "-c", "import json, reference; print(json.dumps(reference.documents()))"]
     made = subprocess.run(command, cwd=DOCS, capture_output=True, text=True, check=True)
-    assert made.stdout == written, "run: .venv/bin/python docs/reference.py"
+    written = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("configuration.md", "command-line.md")}
+    assert json.loads(made.stdout) == written, "run: .venv/bin/python docs/reference.py"
+
+
+def test_each_command_with_json_has_its_output_described() -> None:
+    assert json_commands() == {name.removesuffix(" NAME") for name in (*DOCUMENTS, *LINES)}
 
 
 def test_each_reason_is_explained_and_no_other() -> None:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+from tests.cli.documented import check_json
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.quick_start import quick_command
 
 PATIENCE = 20
 CTRL_C = b"\x03"
@@ -49,10 +51,10 @@ class Shell:
     fleet: EmbeddedFleet
 
     async def __call__(self, *args: str, stdin: bytes = b"", **env: str) -> Done:
-        """Runs one to its end. Whatever happens, it prints no traceback and nothing colourful."""
+        """Runs one to its end. Whatever it is, it prints no traceback, nothing colourful, and JSON as documented."""
         with anyio.fail_after(PATIENCE):
             process = await anyio.run_process(
-                [COMMAND, *args],
+                [quick_command(), *args],
                 input=stdin,
                 check=False,
                 env={**self.fleet.environment, **env},
@@ -62,6 +64,8 @@ class Shell:
         done = Done(process.returncode, process.stdout.decode(), process.stderr.decode())
         assert "Traceback" not in done.err
         assert "\x1b" not in done.out + done.err
+        if "--json" in args:
+            check_json(args, done.code, done.out)
         return done
 
 

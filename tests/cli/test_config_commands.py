@@ -11,6 +11,7 @@ import pytest
 from tests.cli.terminal import Shell, terminal
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
 
+from picoclaw_fleet.bearer_token import digest_of
 from picoclaw_fleet.clients import CLIENTS
 
 
@@ -25,9 +26,17 @@ async def test_the_config_is_shown_as_it_is_understood_and_fits_its_schema(fleet
     )
 
 
+async def test_a_token_is_made_with_the_entry_for_the_config(shell: Shell) -> None:
+    made = (await shell("token", "ci", "--scope", "read", "--json")).data
+    assert made["entry"] == {"name": "ci", "sha256": digest_of(made["token"]), "scopes": ["read"]}
+
+
 async def test_a_client_is_told_of_the_command_that_runs_and_of_this_fleet(fleet: EmbeddedFleet, shell: Shell) -> None:
-    shown = await shell("clients", "show", "cursor", SSH_AUTH_SOCK="/agent", ANTHROPIC_API_KEY="sk-ant-0123456789")
+    agent, key = "/agent", "sk-ant-0123456789"
+    shown = await shell("clients", "show", "cursor", SSH_AUTH_SOCK=agent, ANTHROPIC_API_KEY=key)
     entry = shown.data["mcpServers"]["picoclaw-fleet"]
+    as_json = await shell("clients", "show", "cursor", "--json", SSH_AUTH_SOCK=agent, ANTHROPIC_API_KEY=key)
+    assert as_json.data["entry"] == entry
     assert entry["command"] == COMMAND
     assert entry["env"] == {
         "PICOCLAW_FLEET_CONFIG": str(fleet.config),

@@ -54,6 +54,8 @@ async def test_deploy_and_teardown_tell_what_became_of_each_host(
         assert await screen.end() == 0
     assert "removed" in screen.screen
     assert (await shell("status", "bare", "--json")).data["hosts"][0]["picoclaw"] == "missing"
+    nothing = await shell("teardown", "bare", "--yes", "--json")
+    assert [host["outcome"] for host in nothing.of_type("host")] == ["unchanged"]
 
 
 async def test_a_deploy_that_fails_says_where_why_and_what_to_do(shell: Shell, binary: str) -> None:

@@ -87,8 +87,9 @@ async def test_a_config_with_a_mistake(home: Path) -> None:
 
 async def test_the_untouched_template(home: Path) -> None:
     (home / "fleet.json").write_text(TEMPLATE)
-    checks = (await look(home)).checks
-    assert any(finding.level is Level.WARNING and "template" in finding.message for finding in checks)
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "config")
+    assert "picoclaw-fleet add" in (problem.next_step or "")
 
 
 async def test_a_config_that_others_may_change(home: Path) -> None:

@@ -41,10 +41,12 @@ _COMMANDS = (
 
 def command_line(serve: Serve) -> None:
     """Runs the command line; `serve` is the other surface, which this one doesn't know."""
-    _build(serve)(prog_name="picoclaw-fleet")
+    build(serve)(prog_name="picoclaw-fleet")
 
 
-def _build(serve: Serve) -> click.Group:
+def build(serve: Serve) -> click.Group:
+    """Makes the group of all commands."""
+
     @click.group(cls=FleetGroup, context_settings={"help_option_names": ["-h", "--help"]}, epilog=TABLE)
     @click.version_option(__version__)
     def picoclaw_fleet() -> None:

@@ -52,8 +52,14 @@ def show(name: str | None, project: bool, as_json: bool, config: str | None) -> 
     client, launch = client_named(name), launch_of(config)
     file, notes, own = _file(client, project=project), client.notes(launch), client.own_command(launch)
     if as_json:
-        found = {"client": client.name, "file": str(file), "path": list(client.path), "entry": client.entry(launch)}
-        print_json({**found, "command": own, "notices": notes})
+        from picoclaw_fleet.cli.documents import ClientEntry
+
+        entry = client.entry(launch)
+        print_json(
+            ClientEntry(
+                client=client.name, file=str(file), path=list(client.path), entry=entry, command=own, notices=notes
+            )
+        )
         return
     say(f"For {client.title}, in {file}:")
     click.echo(snippet(client, launch), nl=False)
@@ -89,20 +95,21 @@ def install(name: str, project: bool, config: str | None) -> None:
 
 
 def _show_all(*, as_json: bool) -> None:
+    from picoclaw_fleet.cli.documents import ClientList, ClientState
     from picoclaw_fleet.clients import CLIENTS, client_named, installed_entry
     from picoclaw_fleet.errors import UsageError
 
-    rows: list[tuple[str, str, str]] = []
+    rows: list[ClientState] = []
     for client in map(client_named, CLIENTS):
         try:
             state = "installed" if installed_entry(client, client.file) is not None else "-"
         except UsageError:
             state = "unreadable"
-        rows.append((client.name, state, str(client.file)))
+        rows.append(ClientState(client=client.name, state=state, file=str(client.file)))
     if as_json:
-        print_json({"clients": [dict(zip(("client", "state", "file"), row, strict=True)) for row in rows]})
+        print_json(ClientList(clients=rows))
     else:
-        print_table(("client", "state", "file"), rows, state=1)
+        print_table(("client", "state", "file"), [(row.client, row.state, row.file) for row in rows], state=1)
 
 
 def _file(client: Client, *, project: bool) -> Path:

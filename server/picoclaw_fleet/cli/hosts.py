@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +14,7 @@ from picoclaw_fleet.cli.options import inventory as read_inventory
 from picoclaw_fleet.cli.output import counted, print_json, print_notices, print_table, say, trouble
 
 if TYPE_CHECKING:
+    from picoclaw_fleet.cli.documents import ConfiguredHost
     from picoclaw_fleet.fleet import Fleet
     from picoclaw_fleet.inventory import Host
     from picoclaw_fleet.results import HostEntry, HostsResult
@@ -42,7 +43,9 @@ def hosts(hosts: tuple[str, ...], as_json: bool, config: str | None) -> None:
         else "The fleet config has no hosts. Add one with: picoclaw-fleet add"
     )
     if as_json:
-        print_json({"summary": summary, "hosts": [_as_configured(host) for host in chosen]})
+        from picoclaw_fleet.cli.documents import HostList
+
+        print_json(HostList(summary=summary, hosts=[_as_configured(host) for host in chosen]))
         return
     if chosen:
         rows = [
@@ -123,6 +126,7 @@ async def offer_to_trust(host: Host, yes: bool) -> bool:
         if not sys.stdin.isatty():
             say(f"Nothing was done. If {OWN_FINGERPRINT} says the same there, run it again with --yes.")
             return False
+        say(f"Compare it with what the host itself tells: {OWN_FINGERPRINT}")
         if not click.confirm("Is that the key of this host?", err=True):
             say("Nothing was done.")
             return False
@@ -152,19 +156,20 @@ def _status_row(host: HostEntry) -> tuple[object, ...]:
     )
 
 
-def _as_configured(host: Host) -> dict[str, Any]:
-    """A host with the defaults applied, under the names of the fleet config; what is left out is left out."""
-    values = {
-        "name": host.name,
-        "host": host.address,
-        "port": host.port,
-        "user": host.user,
-        "ssh_key": str(host.ssh_key or ""),
-        "jump": host.jump,
-        "arch": host.arch,
-        "tags": list(host.tags),
-        "slots": host.slots,
-        "provider": host.provider,
-        "model": host.model,
-    }
-    return {key: value for key, value in values.items() if value}
+def _as_configured(host: Host) -> ConfiguredHost:
+    """A host with the defaults applied; what is left out in the fleet config is left out."""
+    from picoclaw_fleet.cli.documents import ConfiguredHost
+
+    return ConfiguredHost(
+        name=host.name,
+        host=host.address,
+        port=host.port or None,
+        user=host.user or None,
+        ssh_key=str(host.ssh_key or "") or None,
+        jump=host.jump or None,
+        arch=host.arch or None,
+        tags=list(host.tags) or None,
+        slots=host.slots or None,
+        provider=host.provider or None,
+        model=host.model or None,
+    )

@@ -11,7 +11,6 @@ from picoclaw_fleet.cli import exit_codes
 from picoclaw_fleet.cli.exit_codes import ExitCode
 from picoclaw_fleet.cli.options import JSON_LINES, common, json_option, lines_option, quiet_option, with_fleet
 from picoclaw_fleet.cli.output import (
-    as_data,
     print_event,
     print_json,
     print_notices,
@@ -110,7 +109,7 @@ def cancel(scope_ids: tuple[str, ...], as_json: bool, config: str | None) -> Non
             result = await fleet.cancel(scope.job_id, scope.batch_id)
             jobs += result.jobs
             if as_json:
-                print_event("result", as_data(result))
+                print_event("result", result)
             else:
                 say(f"{scope}: {result.summary}")
                 print_notices(result.notices)

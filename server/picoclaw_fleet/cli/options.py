@@ -47,7 +47,8 @@ def common(function: Function) -> Function:
 
 def hosts_argument(*, required: bool = False) -> Callable[[Function], Function]:
     """Gives a command selectors."""
-    return click.argument("hosts", metavar="HOSTS...", nargs=-1, required=required, shell_complete=complete_hosts)
+    metavar = "HOSTS..." if required else "[HOSTS]..."
+    return click.argument("hosts", metavar=metavar, nargs=-1, required=required, shell_complete=complete_hosts)
 
 
 def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,21 +62,22 @@ def as_data(result: BaseModel) -> dict[str, Any]:
     return data
 
 
-def print_json(data: Mapping[str, Any] | BaseModel) -> None:
+def print_json(document: BaseModel) -> None:
     """Prints one JSON document."""
-    plain = data if isinstance(data, Mapping) else as_data(data)
-    click.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(as_data(document), indent=2, ensure_ascii=False))
 
 
-def print_event(kind: str, data: Mapping[str, Any]) -> None:
+def print_event(kind: str, event: BaseModel) -> None:
     """Prints one of the JSON lines of long work, at once."""
-    click.echo(json.dumps({"type": kind, **data}, ensure_ascii=False))
+    click.echo(json.dumps({"type": kind, **as_data(event)}, ensure_ascii=False))
     sys.stdout.flush()
 
 
 def print_version() -> None:
     """Prints the first of the JSON lines."""
-    print_event("version", {"ui": UI_VERSION})
+    from picoclaw_fleet.cli.documents import Version
+
+    print_event("version", Version(ui=UI_VERSION))
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], state: int | None = None) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 import click
 
-from picoclaw_fleet.cli.output import as_data, print_event, print_notices, say, say_left, state_word, styled, trouble
-
-if TYPE_CHECKING:
-    from picoclaw_fleet.cli.follow import Followed, Scope
-    from picoclaw_fleet.results import JobEntry, JobResult
+from picoclaw_fleet.cli.documents import End, Progress, Started
+from picoclaw_fleet.cli.follow import Followed, Scope
+from picoclaw_fleet.cli.output import print_event, print_notices, say, say_left, state_word, styled, trouble
+from picoclaw_fleet.results import BatchResult, JobEntry, JobResult
 
 
 class JsonReader:
@@ -20,15 +18,15 @@ class JsonReader:
 
     async def started(self, scope: Scope, total: int) -> None:
         """See Reader."""
-        print_event("started", {**_named(scope), "total": total})
+        print_event("started", Started(**_named(scope), total=total))
 
     async def counted(self, counts: Counter[str], elapsed: float) -> None:
         """See Reader."""
-        print_event("progress", {"counts": dict(counts), "elapsed_seconds": round(elapsed, 1)})
+        print_event("progress", Progress(counts=counts, elapsed_seconds=round(elapsed, 1)))
 
     async def ended(self, job: JobResult, rest: AsyncIterator[JobResult]) -> None:
         """Prints the job as the tool job_result returns it: one page of its output, and where the next one begins."""
-        print_event("job", as_data(job))
+        print_event("job", job)
 
 
 class TextReader:
@@ -68,23 +66,23 @@ class TextReader:
 def finish(followed: Followed, *, as_json: bool) -> None:
     """Prints how it ended as a whole, and how to go on."""
     result = followed.result
-    data = as_data(result)
-    named = "batch_id" if "jobs" in data else "job_id"
-    scope_id = data[named]
+    scope = Scope(batch_id=result.batch_id) if isinstance(result, BatchResult) else Scope(job_id=result.job_id)
     if as_json:
-        shown = {key: data[key] for key in ("summary", named, "counts", "next_step") if key in data}
-        if followed.notices:
-            shown["notices"] = list(followed.notices)
-        print_event("result", shown)
+        counts = result.counts if isinstance(result, BatchResult) else None
+        notices, next_step = list(followed.notices), result.next_step
+        print_event(
+            "result",
+            End(summary=result.summary, notices=notices, **_named(scope), counts=counts, next_step=next_step),
+        )
     else:
         say(result.summary)
-        if named == "job_id" and not followed.left and (advice := _advised(followed.jobs[0]).next_step):
+        if scope.job_id and not followed.left and (advice := _advised(followed.jobs[0]).next_step):
             say(advice)
         print_notices(followed.notices)
     if followed.left:
-        say_left(scope_id)
-    elif named == "batch_id" and any(job.state != "succeeded" for job in followed.jobs):
-        say(f"What did not succeed, again: picoclaw-fleet map --rerun {scope_id}")
+        say_left(str(scope))
+    elif scope.batch_id and any(job.state != "succeeded" for job in followed.jobs):
+        say(f"What did not succeed, again: picoclaw-fleet map --rerun {scope}")
 
 
 def _advised(job: JobEntry) -> JobEntry:

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 import anyio
 
+from picoclaw_fleet.cli.documents import End
 from picoclaw_fleet.cli.live import Picture, Row, Screen
-from picoclaw_fleet.cli.output import as_data, print_event, print_notices, print_table, say, trouble
+from picoclaw_fleet.cli.output import print_event, print_notices, print_table, say, trouble
 from picoclaw_fleet.report import GO_ON
 from picoclaw_fleet.results import HostEntry, HostsResult
 
@@ -44,7 +45,7 @@ async def follow(
             shown.update((entry.name, _step(entry)) for entry in result.hosts)
             for entry in result.hosts:
                 if as_json and not _under_way(entry):
-                    print_event("host", as_data(entry))
+                    print_event("host", entry)
             screen.show(Picture(_rows(entries.values(), elapsed), _footer(entries.values(), elapsed), news))
             wanted = [entry.name for entry in result.hosts if _under_way(entry)]
             if not wanted:
@@ -57,7 +58,7 @@ async def follow(
         screen.close()
     summary = _tally(entries.values()) if len(entries) > len(result.hosts) else result.summary
     if as_json:
-        print_event("result", {"summary": summary, **({"notices": list(notices)} if notices else {})})
+        print_event("result", End(summary=summary, notices=list(notices)))
     else:
         say(summary)
         print_notices(list(notices))

@@ -30,16 +30,17 @@ def token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
 
     The token is shown now and never again: it goes to the client, and the line with its hash into the fleet config.
     """
+    from picoclaw_fleet.cli.documents import MadeToken, TokenEntry
     from picoclaw_fleet.config_values import FORMS, NAME
 
     if re.fullmatch(NAME, name) is None:
         raise UsageError(f"A token's name {FORMS[NAME]}.")
     made = new_token()
-    entry = {"name": name, "sha256": digest_of(made), "scopes": sorted(set(scopes), key=SCOPES.index)}
+    entry = TokenEntry(name=name, sha256=digest_of(made), scopes=sorted(set(scopes), key=SCOPES.index))
     if as_json:
-        print_json({"token": made, "entry": entry})
+        print_json(MadeToken(token=made, entry=entry))
         return
     say("The token; the client sends it as `Authorization: Bearer TOKEN`:")
     click.echo(made)
     say('Add this to the fleet config under "http", "tokens":')
-    say(json.dumps(entry))
+    say(json.dumps(entry.model_dump()))

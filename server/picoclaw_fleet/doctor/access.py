@@ -24,7 +24,7 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
         found: Takes the findings.
 
     Returns:
-        The hosts; none when it can't be used.
+        The hosts; none when it can't be used, or is still the template with its sample.
     """
     if not path.exists():
         found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
@@ -36,7 +36,9 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
         found.append(Finding.of_error("config", problem))
         return ()
     if text == TEMPLATE:
-        found.append(warning("config", f"{path} is still the template.", "Put your own hosts into it."))
+        next_step = "Add your first host: picoclaw-fleet add NAME. Or put your own hosts into it."
+        found.append(warning("config", f"{path} is still the template.", next_step))
+        hosts = ()
     elif not hosts:
         found.append(warning("config", f"{path} has no hosts.", "Add one: picoclaw-fleet add NAME"))
     else:
@@ -64,8 +66,12 @@ def variables(hosts: Sequence[Host], environ: Mapping[str, str]) -> Iterator[Fin
     for host in hosts:
         for name in _named(referenced_variable(value) or "" for value in host.env.values()):
             if not environ.get(name):
-                message = f"{name}, which its env refers to, is not set."
-                yield warning("variables", message, _where_to_set(name), host=host.name)
+                yield warning(
+                    "variables",
+                    f"{name}, which its env refers to, is not set.",
+                    _where_to_set(name),
+                    host=host.name,
+                )
 
 
 def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
@@ -130,7 +136,7 @@ def _named(names: Iterator[str]) -> list[str]:
 def _where_to_set(name: str) -> str:
     return (
         f"Set {name} where this is started. Where a client starts the server, set it for the client, "
-        "then run: picoclaw-fleet clients install"
+        "then run: picoclaw-fleet clients install NAME"
     )
 
 

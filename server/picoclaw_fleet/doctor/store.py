@@ -30,8 +30,11 @@ def ledger(folder: Path) -> Iterator[Finding]:
         return
     free = shutil.disk_usage(there).free
     if free < _LEAST_FREE:
-        message = f"{there} has {free >> 20} MB free; outputs of jobs may find no room."
-        yield warning("ledger", message, "Free some space, or name another folder with PICOCLAW_FLEET_STATE_DIR.")
+        yield warning(
+            "ledger",
+            f"{there} has {free >> 20} MB free; outputs of jobs may find no room.",
+            "Free some space, or name another folder with PICOCLAW_FLEET_STATE_DIR.",
+        )
     files = sorted(folder.glob("ledger-*.sqlite"))
     if not files:
         yield ok("ledger", f"There are no jobs yet; the ledger will be in {folder}")
