@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,22 +15,24 @@ class Processes:
     """All processes of this machine at one moment."""
 
     def __init__(self) -> None:
-        self._ticks: dict[int, int] = {}
+        self._seconds: dict[int, float] = {}
         self._children: defaultdict[int, list[int]] = defaultdict(list)
         for entry in os.scandir("/proc"):
             if not entry.name.isdigit():
                 continue
+            pid = int(entry.name)
             try:
                 fields = Path(entry.path, "stat").read_text().rpartition(") ")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
+                own = time.clock_gettime(_cpu_clock(pid))
+            except OSError:  # it has just ended
                 continue
-            # Own time and that of ended children, as user and in the kernel.
-            self._ticks[int(entry.name)] = sum(map(int, fields[11:15]))
-            self._children[int(fields[1])].append(int(entry.name))
+            ended_children = (int(fields[13]) + int(fields[14])) / _TICKS
+            self._seconds[pid] = own + ended_children
+            self._children[int(fields[1])].append(pid)
 
     def seconds(self, roots: Iterable[int]) -> float:
         """CPU of these processes and all below them, ended ones included."""
-        return sum(self._ticks.get(pid, 0) for root in roots for pid in self.below(root)) / _TICKS
+        return sum(self._seconds.get(pid, 0.0) for root in roots for pid in self.below(root))
 
     def below(self, root: int) -> list[int]:
         """A process and all that descend from it."""
@@ -44,3 +47,8 @@ def peak_memory_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) / 1024
+
+
+def _cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux: finer than the ticks of /proc."""
+    return (~pid << 3) | 2

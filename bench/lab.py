@@ -15,12 +15,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 PORT = 2222
 _START_SECONDS = 30
+_NETS = (77, *range(100, 120))
 
 WORKER = """\
 #!/bin/sh
@@ -56,12 +57,19 @@ SetEnv HOME={home}
 
 @dataclass(frozen=True)
 class LabHost:
-    """One host: where it is, its home, and the process that holds its namespace."""
+    """One host.
+
+    Attributes:
+        name: As in the configs.
+        address: Where it listens.
+        home: The home of whoever logs in there.
+        pid: The process above its namespace.
+    """
 
     name: str
     address: str
     home: Path
-    process: subprocess.Popen[bytes]
+    pid: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,21 @@ class Lab:
     folder: Path
     key: Path
     known_hosts: Path
+
+    @classmethod
+    def read(cls, file: Path) -> Lab:
+        """The lab that another process has, as `written` has put it down."""
+        data = json.loads(file.read_text())
+        hosts = tuple(LabHost(name, address, Path(home), pid) for name, address, home, pid in data["hosts"])
+        return cls(hosts, *(Path(data[name]) for name in ("folder", "key", "known_hosts")))
+
+    def written(self) -> Path:
+        """A file for `read`."""
+        file = self.folder / "lab.json"
+        hosts = [(host.name, host.address, str(host.home), host.pid) for host in self.hosts]
+        paths = {name: str(getattr(self, name)) for name in ("folder", "key", "known_hosts")}
+        file.write_text(json.dumps({"hosts": hosts, **paths}))
+        return file
 
     def config(self, count: int, **defaults: object) -> Path:
         """A fleet config of the first hosts."""
@@ -116,29 +139,42 @@ class Lab:
 def lab(count: int) -> Generator[Lab]:
     """Starts so many hosts, and stops all of it in the end."""
     folder = Path(tempfile.mkdtemp(prefix="fleet-bench-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-    hosts: list[LabHost] = []
     Path("/run/sshd").mkdir(exist_ok=True)
-    try:
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         for name in ("host_key", "id"):
             new_key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)]
             subprocess.run(new_key, check=True)
-        hosts += [_start(folder, number) for number in range(count)]
-        for host in hosts:
-            _await_greeting(host)
+        net = stack.enter_context(_net_of_our_own())
+        started: list[tuple[LabHost, subprocess.Popen[bytes]]] = []
+        for number in range(count):
+            started.append(_start(folder, net, number))
+            stack.callback(_stop, started[-1][1])
+        for host, process in started:
+            _await_greeting(host, process)
+        hosts = tuple(host for host, _ in started)
         public = (folder / "host_key.pub").read_text().strip()
         known = folder / "known_hosts"
         known.write_text("".join(f"[{host.address}]:{PORT} {public}\n" for host in hosts))
-        yield Lab(tuple(hosts), folder, folder / "id", known)
-    finally:
-        for host in hosts:
-            for child in _children(host.process.pid):
-                os.kill(child, signal.SIGKILL)
-            host.process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        yield Lab(hosts, folder, folder / "id", known)
 
 
-def _start(folder: Path, number: int) -> LabHost:
-    name, address = f"h{number:04}", f"127.77.{number // 250}.{number % 250 + 1}"
+@contextmanager
+def _net_of_our_own() -> Generator[int]:
+    """The second number of addresses that no other lab has: a bound socket keeps them for as long as there is ours."""
+    with socket.socket() as claim:
+        for net in _NETS:
+            try:
+                claim.bind((f"127.{net}.255.254", PORT))
+            except OSError:
+                continue
+            yield net
+            return
+    raise RuntimeError(f"too many labs run on this machine: port {PORT} is taken everywhere")
+
+
+def _start(folder: Path, net: int, number: int) -> tuple[LabHost, subprocess.Popen[bytes]]:
+    name, address = f"h{number:04}", f"127.{net}.{number // 250}.{number % 250 + 1}"
     home = folder / name
     worker = home / ".local/bin/picoclaw"
     worker.parent.mkdir(parents=True)
@@ -147,17 +183,25 @@ def _start(folder: Path, number: int) -> LabHost:
     config = folder / f"{name}.conf"
     config.write_text(_SSHD_CONFIG.format(port=PORT, address=address, folder=folder, home=home))
     command = ["unshare", "--pid", "--fork", "--mount-proc", "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
-    return LabHost(name, address, home, subprocess.Popen(command, stdin=subprocess.DEVNULL))
+    with (folder / "sshd.log").open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
+    return LabHost(name, address, home, process.pid), process
 
 
-def _await_greeting(host: LabHost) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    for child in _children(process.pid):
+        os.kill(child, signal.SIGKILL)
+    process.wait()
+
+
+def _await_greeting(host: LabHost, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
             with socket.create_connection((host.address, PORT), timeout=_START_SECONDS):
                 return
         except ConnectionRefusedError:
-            if time.monotonic() > deadline or host.process.poll() is not None:
+            if time.monotonic() > deadline or process.poll() is not None:
                 raise
             time.sleep(0.02)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -24,6 +25,21 @@ class Contender(Protocol):
     name: str
     servers: Sequence[int]
 
-    async def work(self, tasks: Sequence[str]) -> None:
-        """Does all tasks, wherever it likes; fails unless all are done."""
+    async def work(self, tasks: Sequence[str]) -> float | None:
+        """Does all tasks, wherever it likes; fails unless all are done.
+
+        Returns:
+            After how many seconds the first answer was there, if that can be seen.
+        """
         ...
+
+
+def plain_command(task: str) -> str:
+    """What runs the worker without any care."""
+    return f"cd; .local/bin/picoclaw agent -m {shlex.quote(task)}"
+
+
+def check(name: str, done: int, tasks: Sequence[str], said: str = "") -> None:
+    """Fails unless all tasks were done, with the end of what was said."""
+    if done != len(tasks):
+        raise RuntimeError(f"{name}: {done} of {len(tasks)} tasks were done\n{said[-2000:]}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import shlex
 from collections.abc import Sequence
 
 import asyncssh
 
-from bench.contenders import DONE
+from bench.contenders import DONE, check, plain_command
 from bench.lab import PORT, Lab
 from picoclaw_fleet.worker.contract import RUNNER_NAME, Order, fleet_folder, new_job_id, new_nonce
 
@@ -70,13 +69,13 @@ class BareAsyncssh:
                 return await self._one(self.connections[index], task)
 
         done = await asyncio.gather(*(one(number, task) for number, task in enumerate(tasks)))
-        assert all(done), f"{self.name}: {sum(done)} of {len(tasks)}"
+        check(self.name, sum(done), tasks)
         if not self._warm:
             self.close()
 
     async def _one(self, connection: asyncssh.SSHClientConnection, task: str) -> bool:
         if not self._runner:
-            result = await connection.run(f"cd; .local/bin/picoclaw agent -m {shlex.quote(task)}", encoding=None)
+            result = await connection.run(plain_command(task), encoding=None)
             return isinstance(result.stdout, bytes) and DONE.encode() in result.stdout
         command, stdin = runner_call(task)
         process = await connection.create_process(command, encoding=None)
