@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test soak check lock system clean
+.PHONY: help setup demo test soak bench check lock system clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -11,7 +11,8 @@ export PIP_ROOT_USER_ACTION := ignore
 PY := .venv/bin/python
 INSTALL := $(PY) -m pip install --quiet
 COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--annotation-style line --custom-compile-command 'make lock' pyproject.toml --group build
+	--annotation-style line --custom-compile-command 'make lock'
+PROJECT := pyproject.toml --group build
 
 # A test waits more than it computes; more workers than that gain nothing, fewer take too long.
 WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
@@ -31,6 +32,10 @@ soak: .venv/dev.stamp system ## Kill the server 200 times under load while every
 	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \
 		$(PY) -m pytest tests/faults -s
 
+bench: .venv/run.stamp .venv/bench.stamp system ## Measure us beside what people use instead: as root, on a quiet machine (20 minutes; ONLY=... ROUNDS=5)
+	@bench/setup.sh
+	$(PY) -m bench $(if $(ROUNDS),--rounds $(ROUNDS)) $(addprefix --only ,$(ONLY))
+
 check: .venv/dev.stamp ## Check format, lint, types, layers and shell files
 	$(PY) -m ruff format --check --quiet .
 	$(PY) -m ruff check --quiet .
@@ -41,8 +46,9 @@ check: .venv/dev.stamp ## Check format, lint, types, layers and shell files
 	fi
 
 lock: .venv/dev.stamp ## Lock again after a change of dependencies (LOCK=--upgrade: to the newest versions)
-	$(COMPILE) $(LOCK) --output-file requirements/run.txt
-	$(COMPILE) $(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) $(LOCK) $(PROJECT) --output-file requirements/run.txt
+	$(COMPILE) $(LOCK) $(PROJECT) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(COMPILE) $(LOCK) --group bench --output-file requirements/bench.txt
 
 clean: ## Remove .venv and everything that can be made again
 	rm -rf .venv .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
@@ -64,4 +70,9 @@ clients: .venv/dev.stamp
 
 .venv/dev.stamp: .venv/run.stamp requirements/dev.txt
 	$(INSTALL) --require-hashes --only-binary :all: -r requirements/dev.txt
+	touch $@
+
+.venv/bench.stamp: .venv/run.stamp requirements/bench.txt
+	$(PY) -m venv --clear .venv/bench
+	.venv/bench/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/bench.txt
 	touch $@

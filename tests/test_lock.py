@@ -18,7 +18,7 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
 
 
-@pytest.mark.parametrize("lock", ["run.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["run.txt", "dev.txt", "bench.txt"])
 def test_a_lock_names_no_index(lock: str) -> None:
     text = (ROOT / "requirements" / lock).read_text(encoding="utf-8")
     assert "://" not in text
@@ -31,3 +31,5 @@ def test_each_dependency_of_the_project_is_locked() -> None:
     dev = set(PIN.findall((ROOT / "requirements" / "dev.txt").read_text(encoding="utf-8")))
     assert names(project["project"]["dependencies"]) | names(project["build-system"]["requires"]) <= run
     assert names(project["dependency-groups"]["dev"]) | run <= dev
+    bench = set(PIN.findall((ROOT / "requirements" / "bench.txt").read_text(encoding="utf-8")))
+    assert names(project["dependency-groups"]["bench"]) <= bench
