@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.figures import Measurement
-from bench.measurements import fan_out
+from bench.measurements import dead_hosts, fan_out, handshakes, run_contract, status
 
 
 class Measure(Protocol):
@@ -18,4 +18,8 @@ class Measure(Protocol):
 
 ALL: dict[str, Measure] = {
     "fan_out": fan_out.measure,
+    "run_contract": run_contract.measure,
+    "handshakes": handshakes.measure,
+    "dead_hosts": dead_hosts.measure,
+    "status": status.measure,
 }
