@@ -13,7 +13,7 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.shared.dispatcher import ProgressFnT
 from mcp.types import TextContent
-from tests.embedded_fleet import COMMAND
+from tests.quick_start import quick_command
 
 Era = Literal["auto", "legacy"]
 """auto: the client asks for the newest protocol and gets it; legacy: it starts with initialize."""
@@ -71,7 +71,7 @@ class Caller:
 @asynccontextmanager
 async def stdio(environment: Mapping[str, str], era: Era, log: Path) -> AsyncGenerator[Client]:
     """A client that has started the installed command; what that prints on stderr goes to `log`."""
-    server = StdioServerParameters(command=COMMAND, env=dict(environment))
+    server = StdioServerParameters(command=quick_command(), env=dict(environment))
     with log.open("a") as errors:
         async with Client(stdio_client(server, errors), mode=era) as client:
             yield client

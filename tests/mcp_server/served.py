@@ -14,8 +14,8 @@ import anyio
 import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from tests.embedded_fleet import COMMAND
 from tests.mcp_server.caller import Caller, Era
+from tests.quick_start import quick_command
 
 from picoclaw_fleet.bearer_token import digest_of, new_token
 
@@ -74,7 +74,7 @@ class Served:
 async def served(environment: Mapping[str, str], *options: str, place: str = "127.0.0.1:0") -> AsyncGenerator[Served]:
     """Starts the command; kills it in the end if it is still there."""
     process = await asyncio.create_subprocess_exec(
-        *(COMMAND, "serve", "--http", place, *options),
+        *(quick_command(), "serve", "--http", place, *options),
         env=dict(environment),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

@@ -10,9 +10,10 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.types import ElicitRequestParams, ElicitResult
 from tests import standin
-from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.embedded_fleet import EmbeddedFleet
 from tests.github import GitHub, picoclaw_files
 from tests.mcp_server.caller import Caller, Era
+from tests.quick_start import quick_command
 
 REPOSITORY = "EricGrill/picoclaw"
 KEY = "sk-ant-deploying-0123456789"
@@ -51,7 +52,7 @@ class User:
 
 def client(fleet: EmbeddedFleet, era: Era, user: User | None = None) -> Client:
     environment = {**fleet.environment, "ANTHROPIC_API_KEY": KEY}
-    transport = stdio_client(StdioServerParameters(command=COMMAND, env=environment))
+    transport = stdio_client(StdioServerParameters(command=quick_command(), env=environment))
     return Client(transport, mode=era, elicitation_callback=user.answer if user else None)
 
 

@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Era
 from tests.mcp_server.served import Served, lines_of, make_tokens, served
+from tests.quick_start import quick_command
 
 from picoclaw_fleet.bearer_token import SCOPES
 from picoclaw_fleet.mcp_server.tools import TOOLS
@@ -205,7 +206,9 @@ async def test_what_cannot_be_served_is_said_and_nothing_listens(
     fleet: EmbeddedFleet, options: list[str], said: str
 ) -> None:
     with anyio.fail_after(30):
-        ended = await anyio.run_process([COMMAND, "serve", "--http", *options], env=fleet.environment, check=False)
+        ended = await anyio.run_process(
+            [quick_command(), "serve", "--http", *options], env=fleet.environment, check=False
+        )
     assert ended.returncode == 2
     assert said in " ".join(ended.stderr.decode().split())
     assert b"Traceback" not in ended.stderr
@@ -214,7 +217,7 @@ async def test_what_cannot_be_served_is_said_and_nothing_listens(
 async def test_a_port_that_is_taken_is_named(fleet: EmbeddedFleet) -> None:
     async with served(fleet.environment) as server:
         place = f"127.0.0.1:{server.port}"
-        ended = await anyio.run_process([COMMAND, "serve", "--http", place], env=fleet.environment, check=False)
+        ended = await anyio.run_process([quick_command(), "serve", "--http", place], env=fleet.environment, check=False)
     assert ended.returncode == 2
     assert f"port {server.port} can't be listened on" in ended.stderr.decode()
 
@@ -229,7 +232,7 @@ async def _call_and_lose(server: Served, token: str, era: Era) -> None:
 
 
 async def _offered(fleet: EmbeddedFleet, *options: str) -> list[str]:
-    parameters = StdioServerParameters(command=COMMAND, args=["serve", *options], env=fleet.environment)
+    parameters = StdioServerParameters(command=quick_command(), args=["serve", *options], env=fleet.environment)
     async with Client(stdio_client(parameters)) as client:
         return [tool.name for tool in (await client.list_tools()).tools]
 

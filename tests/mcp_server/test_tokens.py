@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.embedded_fleet import COMMAND
+from tests.quick_start import quick_command
 
 from picoclaw_fleet.bearer_token import digest_of, new_token
 from picoclaw_fleet.caller import Caller
@@ -32,7 +32,7 @@ def entry(name: str, token: str, *scopes: str) -> dict[str, Any]:
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([COMMAND, "token", *arguments], capture_output=True, text=True, timeout=30)
+    return subprocess.run([quick_command(), "token", *arguments], capture_output=True, text=True, timeout=30)
 
 
 def test_what_the_command_prints_lets_its_bearer_in(tmp_path: Path) -> None:

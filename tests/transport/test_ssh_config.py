@@ -170,7 +170,7 @@ async def test_a_proxy_command_is_the_way_to_the_host(
         assert (await pool.run(host, "echo relayed")).stdout == b"relayed\n"
         await pool.aclose()
 
-    assert not Path("/proc", relay.with_suffix(".pid").read_text()).exists(), "the relay outlived the pool, or is a zombie"
+    assert not Path("/proc", relay.with_suffix(".pid").read_text()).exists(), "it outlived the pool, or is a zombie"
 
 
 async def test_an_address_family_and_a_bind_address_are_kept_to(

@@ -1,0 +1,119 @@
+"""Imports the command once, and forks for each client that comes: server.py FOLDER COMMAND."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pkgutil
+import select
+import shutil
+import signal
+import socket
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import picoclaw_fleet
+from picoclaw_fleet.__main__ import main as run_command
+
+LATE = ("anyio._backends._asyncio", "rich.logging", "rich.progress", "rich.table")
+"""Others' modules that are imported when they are used."""
+
+
+def main(folder: Path, command: str) -> None:
+    """Serves until stdin ends, and takes its folder away then."""
+    ours = (module.name for module in pkgutil.walk_packages(picoclaw_fleet.__path__, "picoclaw_fleet."))
+    for name in (*LATE, *ours):
+        importlib.import_module(name)
+    # What is there now stays: no child has to look through it for garbage, nor copy it by doing so.
+    gc.freeze()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(folder / "socket"))
+    listener.listen(64)
+    sys.stdout.write("listening\n")
+    sys.stdout.flush()
+    children = Children()
+    events = select.poll()
+    events.register(0, select.POLLIN)
+    events.register(listener, select.POLLIN)
+    while True:
+        for ready, _ in events.poll():
+            if ready == 0:
+                children.kill()
+                shutil.rmtree(folder)
+                return
+            if ready == listener.fileno():
+                connection, _ = listener.accept()
+                pid = os.fork()
+                if not pid:
+                    listener.close()
+                    become(connection, command)
+                for watched in children.add(pid, connection):
+                    # Without events asked for, a connection tells of its end only.
+                    events.register(watched, select.POLLIN if watched != connection.fileno() else 0)
+            else:
+                for watched in children.look(ready):
+                    events.unregister(watched)
+
+
+class Children:
+    """The processes that run, each with the connection of its client."""
+
+    def __init__(self) -> None:
+        self._by_watched: dict[int, tuple[int, int, socket.socket]] = {}
+
+    def add(self, pid: int, connection: socket.socket) -> tuple[int, int]:
+        """Tells the client of its process. Returns what to watch: the process, and the client."""
+        process = os.pidfd_open(pid)
+        connection.sendall(pid.to_bytes(8, "big"))
+        watched = process, connection.fileno()
+        self._by_watched.update(dict.fromkeys(watched, (pid, process, connection)))
+        return watched
+
+    def look(self, watched: int) -> tuple[int, ...]:
+        """The process or its client has ended: so does the other. Returns what need not be watched any more."""
+        if watched not in self._by_watched:
+            return ()
+        pid, process, connection = self._by_watched[watched]
+        if watched != process:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        both = process, connection.fileno()
+        for one in both:
+            del self._by_watched[one]
+        with suppress(BrokenPipeError):
+            connection.sendall(status.to_bytes(8, "big"))
+        os.close(process)
+        connection.close()
+        return both
+
+    def kill(self) -> None:
+        """Stops all."""
+        for pid, _, _ in self._by_watched.values():
+            os.kill(pid, signal.SIGKILL)
+
+
+def become(connection: socket.socket, command: str) -> None:
+    """Turns this process into the command, as the client was called."""
+    header, pipes, _, _ = socket.recv_fds(connection, 8, 3)
+    left = int.from_bytes(header, "big")
+    request = b""
+    while len(request) < left:
+        request += connection.recv(left - len(request))
+    connection.close()
+    for number, pipe in enumerate(pipes):
+        os.dup2(pipe, number)
+        os.close(pipe)
+    count, folder, *words = request.decode("utf-8", "surrogateescape").split("\0")
+    arguments, environment = words[: int(count)], words[int(count) :]
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(pair.partition("=")[::2] for pair in environment)
+    sys.argv = [command, *arguments[1:]]
+    run_command()
+    sys.exit()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])
