@@ -7,39 +7,24 @@ installed server, started by an MCP client over stdio, and what it does over SSH
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import anyio
+from demo.caller import Caller, RefusedError
+from demo.fleet import client_of_fleet
 from demo.screen import Screen
 from mcp import Client
-from mcp.client.stdio import StdioServerParameters
-from mcp.types import TextContent
-from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.embedded_fleet import COMMAND
 
 from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
 
 KERNEL = "Which kernel does this machine run?"
 REPORTS = [f"Read report {number} and say what is unusual." for number in range(1, 12)]
 ENDLESS = {"task": "Wait until the printer is free.", "timeout_seconds": 3}
-WORKERS: dict[str, Any] = {
-    "by_task": [
-        {"contains": "kernel", "exec": "uname -sr", "reply": "It runs {output}"},
-        {"contains": "report 4 ", "slow": 2.8, "reply": "Its disk is nearly full."},
-        {"contains": "report", "slow": 2.8, "reply": "Nothing unusual."},
-        {"contains": "printer", "partial": "The printer is busy.\n", "slow": 600},
-    ]
-}
-
-
-class RefusedError(Exception):
-    """The server did not do what it was asked for, and has said why."""
 
 
 class Demo:
-    """Makes calls, shows them, and notes what does not come out as it should.
+    """Shows calls, and notes what does not come out as it should.
 
     Args:
         client: Connected to the server.
@@ -50,9 +35,8 @@ class Demo:
     """
 
     def __init__(self, client: Client, screen: Screen) -> None:
-        self._client = client
         self._screen = screen
-        self._reports = 0
+        self._call = Caller(client, screen)
         self.wrong: list[str] = []
 
     async def run(self) -> None:
@@ -79,7 +63,7 @@ class Demo:
         batch = await self._call("dispatch_many", tasks=[ENDLESS, *REPORTS])
         self._expect("the tasks that succeeded", batch["counts"]["succeeded"], len(REPORTS))
         self._expect("the tasks that timed out", batch["counts"]["timed_out"], 1)
-        self._expect("whether there was progress to see", self._reports > 0, True)
+        self._expect("whether there was progress to see", self._call.reports > 0, True)
 
         self._screen.heading("4. One task for every host")
         self._screen.say("The same answer is shown once with all its hosts, and a host that fails stops no other.")
@@ -87,40 +71,20 @@ class Demo:
         self._expect("the hosts that answered", everywhere["counts"]["succeeded"], 3)
         self._expect("the hosts that did not", everywhere["counts"]["failed"], 1)
 
-    async def _call(self, tool: str, **arguments: Any) -> dict[str, Any]:
-        self._screen.call(tool, arguments)
-        result = await self._client.call_tool(tool, arguments, progress_callback=self._note_progress)
-        for content in result.content:
-            if isinstance(content, TextContent):
-                self._screen.reply(content.text)
-        if result.is_error or result.structured_content is None:
-            raise RefusedError(f"{tool} was refused")
-        return result.structured_content
-
-    async def _note_progress(self, progress: float, total: float | None, message: str | None) -> None:
-        self._reports += 1
-        self._screen.progress(progress, message or "")
-
     def _expect(self, what: str, found: object, expected: object) -> None:
         if found != expected:
             self.wrong.append(f"{what}: {found!r}, and not {expected!r}")
 
 
 async def show(screen: Screen) -> Sequence[str]:
-    """Sets the fleet up, runs the demo and takes everything away again; returns what went wrong."""
+    """Runs the demo; returns what went wrong."""
     screen.say(
         "A fleet of embedded hosts: SSH servers inside this process, with temporary homes and a stand-in for PicoClaw. "
         "The MCP server, its client and the SSH between them and the hosts are real."
     )
-    with tempfile.TemporaryDirectory(prefix="picoclaw-fleet-demo-") as folder:
-        async with EmbeddedFleet(Path(folder) / "fleet") as fleet:
-            for name in ("ada", "bob", "cyd"):
-                await fleet.add(name, slots=2, knobs=WORKERS)
-            fleet.entries.append(fleet.entry("dot", port=1))
-            fleet.write_config()
-            async with Client(StdioServerParameters(command=COMMAND, env=fleet.environment)) as client:
-                demo = Demo(client, screen)
-                await demo.run()
+    async with client_of_fleet() as client:
+        demo = Demo(client, screen)
+        await demo.run()
     return demo.wrong
 
 

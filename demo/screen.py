@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, cast
 
 from rich.console import Console
@@ -10,13 +11,24 @@ from rich.text import Text
 
 _SHOWN_TASKS = 2
 _INDENT = "  "
+_COLOURS = {
+    r"\b(ready|succeeded)\b": "green",
+    r"\btimed[ _]out\b": "yellow",
+    r"\b(unreachable|failed)\b": "red",
+    r"^host  picoclaw .*$": "bold",
+    r"^~~~\w+$": "dim",
+}
 
 
 class Screen:
-    """Prints what happens. Rich leaves colours out where the output is no terminal, or NO_COLOR is set."""
+    """Prints what happens. Rich leaves colours out where the output is no terminal, or NO_COLOR is set.
 
-    def __init__(self) -> None:
-        self._console = Console(highlight=False)
+    Args:
+        console: Where to; None for stdout.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
 
     def heading(self, text: str) -> None:
         """Begins a part."""
@@ -38,7 +50,10 @@ class Screen:
 
     def reply(self, text: str) -> None:
         """Shows the text that the client got, which is what a model reads."""
-        self._indented(Text(text))
+        coloured = Text(text)
+        for pattern, colour in _COLOURS.items():
+            coloured.highlight_regex(re.compile(pattern, re.MULTILINE), colour)
+        self._indented(coloured)
 
     def command(self, text: str) -> None:
         """Shows what to type, never broken into lines."""
