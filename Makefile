@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo test soak bench check lock system clean
+.PHONY: help setup demo picture test clients soak bench check lock system test-clients clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -18,15 +18,22 @@ PROJECT := pyproject.toml --group build
 WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Create .venv and install the locked versions
 
 demo: .venv/run.stamp ## Watch a fleet of embedded hosts at work, driven through MCP
 	@$(PY) -m demo
 
-test: .venv/dev.stamp system clients check ## Run the checks and the tests
+picture: .venv/run.stamp ## Draw the README's picture anew, from a run
+	@$(PY) -m demo.picture docs/demo.svg
+
+test: .venv/dev.stamp system test-clients check ## Run the checks and the tests
 	$(PY) -m pytest -n $(WORKERS) -r s
+
+clients: .venv/dev.stamp ## Check that OpenClaw, Claude Code, Codex and Gemini CLI start this server and use it (1.5 GB, no account)
+	@tests/setup-clients.sh .venv real
+	$(PY) -m pytest tests/real_clients
 
 soak: .venv/dev.stamp system ## Kill the server 200 times under load while everything else fails too (KILLS=200 SEED=...)
 	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \
@@ -57,7 +64,7 @@ clean: ## Remove .venv and everything that can be made again
 system:
 	@tests/setup-system.sh
 
-clients: .venv/dev.stamp
+test-clients: .venv/dev.stamp
 	@tests/setup-clients.sh .venv
 
 .venv/bin/python:
