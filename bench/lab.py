@@ -21,6 +21,7 @@ from pathlib import Path
 
 PORT = 2222
 _START_SECONDS = 30
+_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
 _NETS = (77, *range(100, 120))
 
 WORKER = """\
@@ -135,6 +136,15 @@ class Lab:
         return file
 
 
+def missing() -> str:
+    """Why there can be no lab here; empty when there can."""
+    programs = ("/usr/sbin/sshd", "ssh", "ssh-keygen", "unshare", "bash")
+    if absent := [program for program in programs if shutil.which(program) is None]:
+        return f"it needs {', '.join(absent)}"
+    tried = subprocess.run([*_NAMESPACE, "true"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else "it needs root, and the right to make process namespaces"
+
+
 @contextmanager
 def lab(count: int) -> Generator[Lab]:
     """Starts so many hosts, and stops all of it in the end."""
@@ -182,7 +192,7 @@ def _start(folder: Path, net: int, number: int) -> tuple[LabHost, subprocess.Pop
     worker.chmod(0o755)
     config = folder / f"{name}.conf"
     config.write_text(_SSHD_CONFIG.format(port=PORT, address=address, folder=folder, home=home))
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+    command = [*_NAMESPACE, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
     with (folder / "sshd.log").open("ab") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
     return LabHost(name, address, home, process.pid), process

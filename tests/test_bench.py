@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,18 +11,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench import chart, report
+from bench import chart, lab, report
 from bench.contenders import lineup
 from bench.cpu import Processes
 from bench.figures import Chart, Figures, Goal, Measurement
 
 ROOT = Path(__file__).parents[1]
-LAB_NEEDS = ("sshd", "ssh", "ssh-keygen", "unshare", "bash")
-MISSING = [program for program in LAB_NEEDS if shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+NO_LAB = lab.missing()
 
-needs_lab = pytest.mark.skipif(
-    bool(MISSING) or os.geteuid() != 0, reason=f"the lab needs root and {', '.join(MISSING or LAB_NEEDS)}"
-)
+needs_lab = pytest.mark.skipif(bool(NO_LAB), reason=f"there can be no lab here: {NO_LAB}")
 
 
 @pytest.fixture

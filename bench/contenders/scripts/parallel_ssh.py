@@ -34,8 +34,7 @@ def main() -> None:
             done += sum(DONE in line for host in output for line in host.stdout)
         answer(done)
         if not warm:
-            client.disconnect()
-            client = new_client()
+            client = new_client()  # the connections go with the one before
 
 
 if __name__ == "__main__":
