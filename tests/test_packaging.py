@@ -18,6 +18,8 @@ import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
+from picoclaw_fleet import __version__
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "server" / "picoclaw_fleet"
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -38,13 +40,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_whole_and_nothing_else(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    assert wheel.name == f"picoclaw_fleet-{PROJECT['version']}-py3-none-any.whl"
+    assert wheel.name == f"picoclaw_fleet-{__version__}-py3-none-any.whl"
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {name for name in names if name.startswith("picoclaw_fleet/")}
     there = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*") if path.is_file()}
     assert modules == {name for name in there if not STRAY.search(name)}
     assert {"picoclaw_fleet/py.typed", "picoclaw_fleet/worker/runner.sh"} <= modules
-    info = f"picoclaw_fleet-{PROJECT['version']}.dist-info"
+    info = f"picoclaw_fleet-{__version__}.dist-info"
     expected = {f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")}
     assert names - modules == expected
 
@@ -85,13 +87,13 @@ async def test_the_wheel_runs_in_an_environment_of_its_own(installed: Path, tmp_
     server = StdioServerParameters(command=str(installed), env=plain, cwd=str(tmp_path))
     async with Client(stdio_client(server), mode="legacy") as client:
         assert client.server_info is not None
-        assert client.server_info.version == PROJECT["version"]
+        assert client.server_info.version == __version__
         assert {"fleet_status", "dispatch"} <= {tool.name for tool in (await client.list_tools()).tools}
 
 
 def test_the_registry_entry_is_in_step_with_the_package() -> None:
     (package,) = SERVER["packages"]
-    assert SERVER["version"] == package["version"] == PROJECT["version"]
+    assert SERVER["version"] == package["version"] == __version__
     assert package["identifier"] == PROJECT["name"]
     assert package["identifier"] in PROJECT["scripts"]
     assert SERVER["repository"]["url"] == PROJECT["urls"]["Homepage"]
@@ -117,7 +119,7 @@ def test_the_registry_entry_is_as_the_registry_wants_it() -> None:
 
 def test_the_readme_that_is_published_names_the_registry_entry(built: Path) -> None:
     (wheel,) = built.glob("*.whl")
-    metadata = zipfile.ZipFile(wheel).read(f"picoclaw_fleet-{PROJECT['version']}.dist-info/METADATA").decode()
+    metadata = zipfile.ZipFile(wheel).read(f"picoclaw_fleet-{__version__}.dist-info/METADATA").decode()
     assert re.search(rf"^<!-- mcp-name: {re.escape(REGISTRY_NAME)} -->$", metadata, re.MULTILINE)
 
 

@@ -109,7 +109,9 @@ def become(connection: socket.socket, command: str) -> None:
     arguments, environment = words[: int(count)], words[int(count) :]
     os.chdir(folder)
     os.environ.clear()
-    os.environ.update(pair.partition("=")[::2] for pair in environment)
+    for pair in environment:
+        name, _, value = pair.partition("=")
+        os.environ[name] = value
     sys.argv = [command, *arguments[1:]]
     run_command()
     sys.exit()
