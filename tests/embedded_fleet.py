@@ -77,6 +77,7 @@ class EmbeddedFleet:
         picoclaw: bytes | None = None,
         version: str = "0.2.9",
         knobs: Mapping[str, object] | None = None,
+        env: Mapping[str, str] | None = None,
         **keys: Any,
     ) -> EmbeddedHost:
         """Starts one more host.
@@ -86,6 +87,7 @@ class EmbeddedFleet:
             picoclaw: An executable in the place of the stand-in; b"" for none at all.
             version: Which version the stand-in stands for.
             knobs: What the stand-in's runs do, see standin/picoclaw/knobs.py.
+            env: Further environment for whatever runs there.
             keys: Further keys of its entry in the fleet config.
         """
         home = self.folder / "hosts" / name
@@ -97,7 +99,7 @@ class EmbeddedFleet:
             binary.parent.mkdir(parents=True)
             binary.write_bytes(picoclaw)
             binary.chmod(0o755)
-        host = await self._exits.enter_async_context(EmbeddedHost(home, authorized_key=self._public_key))
+        host = await self._exits.enter_async_context(EmbeddedHost(home, authorized_key=self._public_key, env=env))
         self.hosts[name] = host
         self.entries.append({**self.entry(name, host.port), "host_key": host.host_key, **keys})
         return host
@@ -121,6 +123,7 @@ class EmbeddedFleet:
     def environment(self) -> dict[str, str]:
         """The environment of a server for this fleet."""
         return {
+            **{name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")},
             "HOME": str(self.home),
             "PATH": os.environ["PATH"],
             "PICOCLAW_FLEET_CONFIG": str(self.config),

@@ -15,6 +15,8 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from picoclaw_fleet.plain_text import one_line
+
 
 class State(StrEnum):
     """Where a job stands."""
@@ -147,7 +149,8 @@ class HostError(FleetError):
     """One host could not do what was asked of it.
 
     Args:
-        message: What failed, without the host's name.
+        message: What failed, without the host's name. It may quote the host: what could move a cursor or begin another
+            line of a log is taken out.
         host: The name of the host in the fleet config.
         reason: Why, from the closed list.
         retryable: True when the same call may work later without anybody changing anything.
@@ -157,7 +160,7 @@ class HostError(FleetError):
     def __init__(
         self, message: str, *, host: str, reason: Reason, retryable: bool = False, next_step: str = ""
     ) -> None:
-        super().__init__(f"{host}: {message}", next_step=next_step)
+        super().__init__(f"{host}: {one_line(message)}", next_step=next_step)
         self.host = host
         self.reason = reason
         self.retryable = retryable

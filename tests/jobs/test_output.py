@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from picoclaw_fleet.jobs.output import OutputStore, clean
+from picoclaw_fleet.jobs.output import OutputStore
+from picoclaw_fleet.plain_text import clean
 
 KEY = "a-secret-of-these-tests"
 MARK = "\n🦞 ".encode()

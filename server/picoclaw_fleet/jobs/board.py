@@ -11,7 +11,6 @@ import anyio
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.jobs.output import clean
 from picoclaw_fleet.jobs.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
@@ -125,8 +124,7 @@ class HostView:
             )
         name = f"PicoClaw {self.facts.version}".rstrip()
         # A configuration that does not work may be quoted with the key in it.
-        detail = Redactor(secrets_of(self.host, {})).redact(self.facts.detail)
-        said = " ".join(clean(detail.encode()).split())
+        said = Redactor(secrets_of(self.host, {})).redact(self.facts.detail)
         return HostError(
             f"{name} is there, but not ready." + (f" It says: {said}" if said else ""),
             host=self.host.name,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import re
 import shutil
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
@@ -17,21 +16,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from picoclaw_fleet.jobs.redaction import Redactor
+from picoclaw_fleet.plain_text import ESCAPES, clean
 from picoclaw_fleet.worker.answer import AnswerSplitter
 
 PAGE_CHARACTERS = 20_000
 """At most so much of one job's output goes into one reply."""
 
-# A string (OSC and the like) that never ends hides no more than the rest of its line.
 _LONGEST_ESCAPE = 1000
 _LONGEST_CHARACTER = 4
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
-_ESCAPES = re.compile(
-    rb"\x1b(?:\[[0-?]{0,100}[ -/]{0,10}[@-~]"  # CSI
-    rb"|[\]PX^_][^\x07\x1b\n]{0,990}(?:\x07|\x1b\\)?"  # OSC and the other strings
-    rb"|[ -/]{0,10}[0-~]?)"
-)
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +160,10 @@ def _end_of_page(data: bytes, limit: int) -> int:
     if len(data) <= limit:
         return len(data)
     escape = data.rfind(b"\x1b", max(limit - _LONGEST_ESCAPE, 0), limit)
-    if escape >= 0 and (match := _ESCAPES.match(data, escape)) and match.end() > limit:
+    if escape >= 0 and (match := ESCAPES.match(data, escape)) and match.end() > limit:
         return match.end()
     decoder = _Utf8Decoder("replace")
-    decoder.decode(_ESCAPES.sub(b"\0", data[:limit]))
+    decoder.decode(ESCAPES.sub(b"\0", data[:limit]))
     unfinished, _ = decoder.getstate()
     return limit - len(unfinished) or _end_of_character(data[:_LONGEST_CHARACTER])
 
@@ -181,9 +174,3 @@ def _end_of_character(data: bytes) -> int:
         if data[:end].decode(errors="replace") + data[end:].decode(errors="replace") == data.decode(errors="replace"):
             return end
     return len(data)
-
-
-def clean(data: bytes) -> str:
-    """Makes worker text fit to be shown: no escape sequences, control and bidi characters, no invalid UTF-8."""
-    # What an escape sequence parts does not become one character without it.
-    return _CONTROLS.sub("", _ESCAPES.sub(b"\0", data).decode(errors="replace"))

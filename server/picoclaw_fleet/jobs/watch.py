@@ -16,12 +16,20 @@ from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
-from picoclaw_fleet.jobs.output import OutputStore, clean
+from picoclaw_fleet.jobs.output import OutputStore
 from picoclaw_fleet.jobs.redaction import Redactor
+from picoclaw_fleet.plain_text import clean
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message
-from picoclaw_fleet.worker.contract import Attendance, Ending, JobAbsentError, Order, RunnerMissingError
+from picoclaw_fleet.worker.contract import (
+    MAX_OUTPUT_BYTES,
+    Attendance,
+    Ending,
+    JobAbsentError,
+    Order,
+    RunnerMissingError,
+)
 from picoclaw_fleet.worker.probe import Facts
 from picoclaw_fleet.worker.settings import secrets_of, settings_of
 from picoclaw_fleet.worker.verdict import Verdict, explain, judge
@@ -31,15 +39,14 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS = 50.0
 """How long one wait keeps its channel before others get their turn."""
 
-OUTPUT_LIMIT = 256 << 20
-"""No file that a job writes may be larger, nor than half of what is free."""
-
 GUARD_GRACE_SECONDS = 30.0
 """How far a job may be over its time before we stop it in place of its guard."""
 
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_OUTPUT = 64 << 10
+_MOST_FILES = 100
+_LONGEST_LISTING = 64 << 10
 _ENOUGH_TO_JUDGE = 1000
 _REFUSALS = frozenset(
     {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
@@ -185,7 +192,8 @@ class JobWatch:
         """Says why nothing is heard of a job for now."""
         if isinstance(error, HostError):
             goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
-            job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} {goes_on}"
+            said = Redactor(secrets_of(contact.host, contact.order.settings)).redact(error.message)
+            job.reason, job.message = Reason.LOST_CONTACT, f"{said} {goes_on}"
         else:
             job.reason = Reason.DISK_FULL
             job.message = (
@@ -215,7 +223,7 @@ class JobWatch:
                 if size:
                     with writer.part(title) as write:
                         await attendance.copy(size, write)
-            await attendance.copy(files, names.extend)
+            await attendance.copy(min(files, _LONGEST_LISTING), names.extend)
         job.on_host, job.output_bytes = True, out + err + tail
         if out and not writer.found_answer and ending.exit_status == 0:
             self._outputs.promote(job.job_id)
@@ -225,8 +233,10 @@ class JobWatch:
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
         answer = self._outputs.page(job.job_id, limit=_ENOUGH_TO_JUDGE).answer
-        named = Redactor(secrets).redact(bytes(names).decode(errors="replace"))
-        job.files = tuple(clean(named.encode()).splitlines())
+        left = Redactor(secrets).redact(clean(bytes(names))).splitlines()
+        job.files = tuple(left[:_MOST_FILES])
+        if files > len(names) or len(left) > _MOST_FILES:
+            notes.append(f"It left more files than the {len(job.files)} that are named.")
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
@@ -322,12 +332,13 @@ def _address(host: Host) -> str:
 
 
 def _order(job: Job, view: HostView, facts: Facts) -> Order:
+    # A job may take half of what is free, but never so little that it could not speak.
     free = facts.disk_free_mb
     return Order(
         job_id=job.job_id,
         task=as_message(job.task).encode(),
         seconds=job.timeout_seconds,
         slots=view.slots,
-        output_limit=OUTPUT_LIMIT if free is None else max(min(OUTPUT_LIMIT, (free << 20) // 2), _LEAST_OUTPUT),
+        output_limit=MAX_OUTPUT_BYTES if free is None else max(min(MAX_OUTPUT_BYTES, (free << 20) // 2), _LEAST_OUTPUT),
         settings=settings_of(view.host),
     )

@@ -22,6 +22,7 @@ import anyio
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Command, Lane, Pool
+from picoclaw_fleet.worker.host_number import count, seconds
 
 RUNNER = resources.files("picoclaw_fleet.worker").joinpath("runner.sh").read_bytes()
 """The runner's text, the same on every host."""
@@ -32,6 +33,9 @@ RUNNER_NAME = f"runner-{hashlib.sha256(RUNNER).hexdigest()[:16]}"
 MAX_TASK_BYTES = 120_000
 """What fits into one argument of a process, the only way into PicoClaw; Linux allows 131,071 (MAX_ARG_STRLEN)."""
 
+MAX_OUTPUT_BYTES = 256 << 20
+"""No file that a job writes may be larger, whatever its host says."""
+
 BLOCK_BYTES = 512
 """The unit of `ulimit -f` (POSIX)."""
 
@@ -40,6 +44,7 @@ _FORGET_SECONDS = 60.0
 _MAX_NOISE_BYTES = 1 << 20
 _CLOSING_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
+_HIGHEST_STATUS = 255
 _NO_SUCH_SCRIPT = (2, 127)  # what dash and BusyBox, and what bash answers when the runner's file isn't there
 
 _REFUSALS = {
@@ -131,17 +136,19 @@ class Ending:
     def from_words(cls, words: list[str]) -> Ending:
         """Reads the words behind `ended`. Raises ValueError when they aren't such."""
         outcome, code, full, left, started, ended, now, kills, blocks, *sizes = words
-        out, err, tail, files = (int(size) for size in sizes)
+        out, err, tail, files = map(count, sizes)
+        if max(out, err, tail) > MAX_OUTPUT_BYTES or (code.isdigit() and int(code) > _HIGHEST_STATUS):
+            raise ValueError("out of range")
         return cls(
             outcome=outcome,
             exit_status=int(code) if code.isdigit() else None,
             disk_full=full == "disk_full",
             stop_verified=left == "stopped",
-            started=float(started),
-            ended=float(ended),
-            now=float(now),
-            kills=int(kills) if kills.isdigit() else None,
-            output_limit=int(blocks) * BLOCK_BYTES,
+            started=seconds(started),
+            ended=seconds(ended),
+            now=seconds(now),
+            kills=count(kills) if kills.isdigit() else None,
+            output_limit=count(blocks) * BLOCK_BYTES,
             sizes=(out, err, tail, files),
         )
 
@@ -170,7 +177,7 @@ class Attendance:
         match words:
             case ["started", since, now]:
                 try:
-                    return float(since), float(now)
+                    return seconds(since), seconds(now)
                 except ValueError:
                     raise self._unexpected(words) from None
             case _:

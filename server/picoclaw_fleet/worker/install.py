@@ -15,12 +15,12 @@ from picoclaw_fleet.worker.host_lock import PATIENCE_SECONDS, HostLock, lock_los
 from picoclaw_fleet.worker.manifest import Manifest
 from picoclaw_fleet.worker.model_access import ModelAccess
 from picoclaw_fleet.worker.picoclaw_config import Settings, settings_for
+from picoclaw_fleet.worker.probe import version_in
 from picoclaw_fleet.worker.script import INSTALL, Said, run_script, without
 
 MARGIN_KB = 8 << 10
 """What has to stay free beside the binary, for settings, workspaces and jobs."""
 
-_VERSION = re.compile(r"picoclaw v?(\d\S*|dev\S*)")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._+-]")
 
 OnStep = Callable[[str, int, int], None]
@@ -176,10 +176,10 @@ class Installation:
             )
         self._raise_failure(said)
         self._verified = said.first("verified") or "size"
-        version = _VERSION.search("\n".join(said.others))
-        if version is None:
+        version = version_in("\n".join(said.others))
+        if not version:
             raise self._not_ready("The binary does not run there", said)
-        return version[1]
+        return version
 
     async def _settle(self, folder: str, says: str, survey: Said) -> None:
         settings = self._settings(says, survey)

@@ -11,7 +11,9 @@ from importlib import resources
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.plain_text import clean
 from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.worker import host_number
 from picoclaw_fleet.worker.contract import RUNNER_NAME, new_nonce
 
 FULL_LOOK_SECONDS = 30.0
@@ -21,7 +23,10 @@ ANSWER_SECONDS = 30.0
 """How long a probe may take once the host is connected: twice 10 s are PicoClaw's own, on its first look."""
 
 _SCRIPT = resources.files("picoclaw_fleet.worker").joinpath("probe.sh").read_text(encoding="utf-8")
-_VERSION = re.compile(r"picoclaw v?(\d\S*|dev\S*)")
+_VERSION = re.compile(r"picoclaw v?((?:\d|dev)\S{0,60})")
+# It becomes part of command lines there.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
+_LONGEST_WORD = 64
 _PICOCLAW_COMMENT = re.compile(r"\s*#.*")
 
 
@@ -108,6 +113,7 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
 
     Raises:
         HostError: The host can't be reached, or what answers is no POSIX shell.
+        ValueError, LookupError: Its answer makes no sense.
     """
     brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
     nonce = new_nonce()
@@ -119,7 +125,7 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
     asked_at = time.monotonic()
     completed = await pool.run(host, command, timeout=ANSWER_SECONDS)
     now = time.monotonic()
-    facts = _read(completed.stdout.decode(errors="replace"), nonce, known, brief=brief)
+    facts = _read(clean(completed.stdout), nonce, known, brief=brief)
     if facts is None:
         raise HostError(
             "the probe got no sensible answer; it needs a POSIX sh and /proc there"
@@ -136,7 +142,11 @@ def _compact(script: str) -> str:
 
 
 def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts | None:
-    """Makes facts of a probe's answer; None when it has no end."""
+    """Makes facts of a probe's answer; None when it has no end.
+
+    Raises:
+        ValueError, LookupError: It makes no sense.
+    """
     said: dict[str, list[str]] = {}
     spoken: dict[str, str] = {}
     section = ""
@@ -150,15 +160,17 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
     if "end" not in said or len(said.get("host", [])) != 4:
         return None
     name, boot_id, uptime, load = said["host"]
+    if not _NAME.fullmatch(name):
+        raise ValueError("not a name")
     total, free = _megabytes(said.get("memory", []))
     facts = Facts(
         name=name,
         boot_id=boot_id,
-        uptime=float(uptime),
-        load=float(load),
+        uptime=host_number.seconds(uptime),
+        load=host_number.number(load),
         memory_total_mb=total,
         memory_free_mb=free,
-        running=int(said["running"][0]),
+        running=host_number.count(said["running"][0]),
         has_runner="runner" in said,
     )
     if brief and known is not None:
@@ -169,29 +181,34 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
     kills = said.get("kills", [])
     facts = replace(
         facts,
-        system=machine[0] if machine else "",
-        arch=machine[1] if len(machine) > 1 else "",
+        system=machine[0][:_LONGEST_WORD] if machine else "",
+        arch=machine[1][:_LONGEST_WORD] if len(machine) > 1 else "",
         cpus=_count_cpus(said.get("cpus", [""])[0]),
         home_id=" ".join(said.get("home", [])),
-        disk_free_mb=int(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
+        disk_free_mb=host_number.count(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
         home_writable="readonly" not in said,
-        kills=int(kills[1]) if len(kills) > 1 else None,
+        kills=host_number.count(kills[1]) if len(kills) > 1 else None,
     )
     if "picoclaw" not in said:
         return replace(facts, picoclaw=PicoclawState.MISSING)
     stamp = said["stamp"][0]
     if known is not None and "version" not in said:
         return replace(facts, **_picoclaw_of(known))
-    version = _VERSION.search(spoken.get("version", ""))
     ready = said.get("answered") == ["0"]
     return replace(
         facts,
         picoclaw=PicoclawState.READY if ready else PicoclawState.INSTALLED,
         path=" ".join(said["picoclaw"]),
-        version=version[1] if version else "",
+        version=version_in(spoken.get("version", "")),
         detail="" if ready else spoken.get("ready", "").strip()[-600:],
         stamp=stamp,
     )
+
+
+def version_in(text: str) -> str:
+    """The version that `picoclaw version` has told there; empty when it hasn't."""
+    version = _VERSION.search(text)
+    return version[1] if version else ""
 
 
 def _picoclaw_of(known: Facts) -> dict[str, object]:
@@ -202,7 +219,7 @@ def _megabytes(kilobytes: list[str]) -> tuple[int | None, int | None]:
     if len(kilobytes) != 2:
         return None, None
     total, free = kilobytes
-    return int(total) // 1024, int(free) // 1024
+    return host_number.count(total) // 1024, host_number.count(free) // 1024
 
 
 def _count_cpus(online: str) -> int:

@@ -16,6 +16,7 @@ import anyio
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.plain_text import clean
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.contract import new_nonce
 
@@ -23,6 +24,7 @@ ANSWER_SECONDS = 180.0
 """How long a script may take: PicoClaw is asked up to four times, 20 s each, and a slow card is read for a digest."""
 
 _LONGEST_LINE = 1 << 16
+_LONGEST_ANSWER = 4 << 20
 _PIECE = 1 << 16
 _COMMENT = re.compile(r"\s*#.*")
 
@@ -105,12 +107,15 @@ async def run_script(
         async with pool.command(host, command) as running:
             await running.write(text + stdin)
             running.write_eof()
-            rest = b""
+            rest, heard = b"", 0
             while piece := await running.read(_PIECE):
+                heard += len(piece)
+                if heard > _LONGEST_ANSWER:
+                    raise _too_large(host)
                 *lines, rest = (rest + piece).split(b"\n")
                 rest = rest[-_LONGEST_LINE:]
                 for line in lines:
-                    _take(line.decode(errors="replace"), nonce, said, on_said, secrets)
+                    _take(clean(line), nonce, said, on_said, secrets)
             await running.wait_closed()
             if not said.whole:
                 running.check()
@@ -147,6 +152,12 @@ def without(text: str, secrets: Iterable[str]) -> str:
         if secret:
             text = text.replace(secret, "[secret]")
     return text
+
+
+def _too_large(host: Host) -> HostError:
+    return HostError(
+        f"a script of ours printed more than {_LONGEST_ANSWER >> 20} MB there.", host=host.name, reason=Reason.TOO_LARGE
+    )
 
 
 def _broken(host: Host, said: str, secrets: Iterable[str]) -> HostError:
