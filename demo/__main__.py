@@ -16,7 +16,7 @@ from demo.screen import Screen
 from mcp import Client
 from tests.embedded_fleet import COMMAND
 
-from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
+from picoclaw_fleet.config_files import DEFAULT_PATH
 
 KERNEL = "Which kernel does this machine run?"
 REPORTS = [f"Read report {number} and say what is unusual." for number in range(1, 12)]
@@ -91,10 +91,11 @@ async def show(screen: Screen) -> Sequence[str]:
 def tell_next_steps(screen: Screen) -> None:
     """Says what to type for one's own fleet."""
     screen.heading("Now your own fleet")
-    screen.say(f"Name your machines in {DEFAULT_PATH}:")
-    screen.command(TEMPLATE.rstrip())
-    screen.say("Trust the key of each host that ssh doesn't know yet, after a look at its fingerprint:")
-    screen.command(f"{COMMAND} trust darth")
+    screen.say(f"Add each machine that you reach with ssh; they are written into {DEFAULT_PATH}:")
+    screen.command(f"{COMMAND} add pi1 --host 192.168.50.57 --user eric")
+    screen.say("See what is missing, and put PicoClaw there:")
+    screen.command(f"{COMMAND} doctor --probe")
+    screen.command(f"{COMMAND} deploy")
     screen.say("Register the server in your client, one of:")
     screen.command(f"claude mcp add picoclaw-fleet -- {COMMAND}")
     screen.command(f"codex mcp add picoclaw-fleet -- {COMMAND}")
