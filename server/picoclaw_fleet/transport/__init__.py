@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .berths import Lane
-from .command import Command, Completed
-from .embedded import EmbeddedHost
-from .host_keys import HostKey, trust
-from .pool import Pool
-from .upload import LocalFile, upload
+from picoclaw_fleet.transport.berths import Lane
+from picoclaw_fleet.transport.command import Command, Completed
+from picoclaw_fleet.transport.embedded import EmbeddedHost
+from picoclaw_fleet.transport.host_keys import HostKey, trust
+from picoclaw_fleet.transport.pool import Pool
+from picoclaw_fleet.transport.upload import LocalFile, upload
 
 __all__ = ["Command", "Completed", "EmbeddedHost", "HostKey", "Lane", "LocalFile", "Pool", "trust", "upload"]

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import asyncssh
 
 from picoclaw_fleet.inventory import Host
-
-from . import faults
-from .algorithms import ALGORITHMS, HOST_KEYS
-from .credentials import Credentials, Keyring
-from .files import FileCache
-from .host_keys import KnownHosts, Trust
-from .ssh_config import Settings, read_settings
+from picoclaw_fleet.transport import faults
+from picoclaw_fleet.transport.algorithms import ALGORITHMS, HOST_KEYS
+from picoclaw_fleet.transport.credentials import Credentials, Keyring
+from picoclaw_fleet.transport.files import FileCache
+from picoclaw_fleet.transport.host_keys import KnownHosts, Trust
+from picoclaw_fleet.transport.ssh_config import Settings, read_settings
 
 KEEPALIVE_SECONDS = 15
 KEEPALIVE_MISSED = 3

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
-from . import faults
+from picoclaw_fleet.transport import faults
 
 STDERR_LIMIT = 8 << 10
 _READ_AHEAD = 256 << 10

@@ -10,11 +10,10 @@ from typing import Any, cast
 import asyncssh
 
 from picoclaw_fleet.errors import HostError
-
-from . import faults
-from .berths import Berth, Berths, Lane, NoBerthError
-from .command import Command
-from .wire import JumpWire
+from picoclaw_fleet.transport import faults
+from picoclaw_fleet.transport.berths import Berth, Berths, Lane, NoBerthError
+from picoclaw_fleet.transport.command import Command
+from picoclaw_fleet.transport.wire import JumpWire
 
 MAX_CHANNELS = 8
 """sshd's MaxSessions is 10 unless set, and counts sessions for a moment longer than we do."""

@@ -13,10 +13,9 @@ from asyncssh.public_key import CERT_TYPE_USER, SSHKeyPair, SSHOpenSSHCertificat
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-
-from .files import FileCache
-from .key_files import Identity, KeyFileError, read_identity, read_user_certificate
-from .ssh_config import Settings
+from picoclaw_fleet.transport.files import FileCache
+from picoclaw_fleet.transport.key_files import Identity, KeyFileError, read_identity, read_user_certificate
+from picoclaw_fleet.transport.ssh_config import Settings
 
 _USUAL_FILES = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
 

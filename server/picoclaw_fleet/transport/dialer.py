@@ -12,14 +12,13 @@ import asyncssh
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-
-from .access import Access
-from .connection import Connection
-from .faults import Attempt, Stage
-from .greeting import Greeting
-from .host_keys import HostKey, Trust, describe, trust
-from .quirks import one_command_at_a_time
-from .wire import JumpWire, TcpWire, Wire, dial
+from picoclaw_fleet.transport.access import Access
+from picoclaw_fleet.transport.connection import Connection
+from picoclaw_fleet.transport.faults import Attempt, Stage
+from picoclaw_fleet.transport.greeting import Greeting
+from picoclaw_fleet.transport.host_keys import HostKey, Trust, describe, trust
+from picoclaw_fleet.transport.quirks import one_command_at_a_time
+from picoclaw_fleet.transport.wire import JumpWire, TcpWire, Wire, dial
 
 MAX_DIALS = 256
 MAX_LOOKUPS = 32

@@ -8,8 +8,8 @@ from contextlib import AsyncExitStack
 import asyncssh
 from asyncssh.public_key import SSHKeyPair
 
-from .access import Access
-from .credentials import Offer
+from picoclaw_fleet.transport.access import Access
+from picoclaw_fleet.transport.credentials import Offer
 
 
 class Greeting(asyncssh.SSHClient):

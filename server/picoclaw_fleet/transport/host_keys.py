@@ -12,10 +12,9 @@ from asyncssh.known_hosts import SSHKnownHosts
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-
-from .algorithms import HOST_KEYS
-from .files import FileCache, Note
-from .ssh_config import Settings
+from picoclaw_fleet.transport.algorithms import HOST_KEYS
+from picoclaw_fleet.transport.files import FileCache, Note
+from picoclaw_fleet.transport.ssh_config import Settings
 
 SSH_PORT = 22
 

@@ -11,7 +11,7 @@ import asyncssh
 from asyncssh.pbe import KeyEncryptionError
 from asyncssh.public_key import SSHOpenSSHCertificate
 
-from .files import Note
+from picoclaw_fleet.transport.files import Note
 
 
 class KeyFileError(Exception):

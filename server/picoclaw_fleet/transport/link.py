@@ -7,11 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from picoclaw_fleet.errors import HostError
-
-from . import faults
-from .access import Identity
-from .berths import Lane
-from .connection import KEPT_FOR_PROMPT, MAX_CHANNELS, Connection
+from picoclaw_fleet.transport import faults
+from picoclaw_fleet.transport.access import Identity
+from picoclaw_fleet.transport.berths import Lane
+from picoclaw_fleet.transport.connection import KEPT_FOR_PROMPT, MAX_CHANNELS, Connection
 
 
 class Link:

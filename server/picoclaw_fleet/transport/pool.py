@@ -12,16 +12,15 @@ import asyncssh
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-
-from . import faults
-from .access import Access, Accesses, identity
-from .berths import Lane
-from .command import Command, Completed
-from .connection import Connection, ConnectionSpentError
-from .dialer import Dialer
-from .host_keys import HostKey
-from .link import Link
-from .route import Resolve, next_hop
+from picoclaw_fleet.transport import faults
+from picoclaw_fleet.transport.access import Access, Accesses, identity
+from picoclaw_fleet.transport.berths import Lane
+from picoclaw_fleet.transport.command import Command, Completed
+from picoclaw_fleet.transport.connection import Connection, ConnectionSpentError
+from picoclaw_fleet.transport.dialer import Dialer
+from picoclaw_fleet.transport.host_keys import HostKey
+from picoclaw_fleet.transport.link import Link
+from picoclaw_fleet.transport.route import Resolve, next_hop
 
 CLOSING_SECONDS = 1.0
 _PIECE = 64 << 10

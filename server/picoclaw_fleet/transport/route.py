@@ -7,9 +7,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from picoclaw_fleet.inventory import Host
-
-from . import faults
-from .ssh_config import Settings
+from picoclaw_fleet.transport import faults
+from picoclaw_fleet.transport.ssh_config import Settings
 
 Resolve = Callable[[str], Host | None]
 

@@ -12,9 +12,8 @@ from typing import cast
 from asyncssh.config import SSHClientConfig, SSHConfig
 
 from picoclaw_fleet.inventory import Host
-
-from .algorithms import ALGORITHMS
-from .files import Note
+from picoclaw_fleet.transport.algorithms import ALGORITHMS
+from picoclaw_fleet.transport.files import Note
 
 _SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 

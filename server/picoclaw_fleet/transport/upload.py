@@ -15,9 +15,8 @@ import asyncssh
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-
-from .berths import Lane
-from .pool import Pool
+from picoclaw_fleet.transport.berths import Lane
+from picoclaw_fleet.transport.pool import Pool
 
 PIECE = 128 << 10
 """Bytes that are handed over at once; OpenSSH's SFTP server takes packets of up to 256 KB."""
