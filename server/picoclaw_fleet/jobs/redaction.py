@@ -20,6 +20,8 @@ _KEY_SHAPES = {  # how a key begins, and how it goes on
     **dict.fromkeys((b"AKIA", b"ASIA"), rb"[0-9A-Z]{16}"),  # AWS
     b"AIza": rb"[0-9A-Za-z_-]{35}",  # Google
 }
+# A key stands at the beginning of a word: `risk-management-framework` holds none.
+_SHAPES = rb"(?<![A-Za-z0-9])(?:%b)" % b"|".join(re.escape(sign) + rest for sign, rest in _KEY_SHAPES.items())
 _LONGEST_SHAPE = 220
 
 
@@ -32,9 +34,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         known = sorted((value.encode() for value in secrets), key=len, reverse=True)
-        # A key stands at the beginning of a word: `risk-management-framework` holds none.
-        shapes = rb"(?<![A-Za-z0-9])(?:%b)" % b"|".join(re.escape(sign) + rest for sign, rest in _KEY_SHAPES.items())
-        self._pattern = re.compile(b"|".join([*map(re.escape, known), shapes]))
+        self._pattern = re.compile(b"|".join([*map(re.escape, known), _SHAPES]))
         self._signs = (*known, *_KEY_SHAPES)
         self._reach = max([_LONGEST_SHAPE, *map(len, known)])
         self._before = b""

@@ -9,6 +9,7 @@ from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.worker.answer import canned_failure
 from picoclaw_fleet.worker.contract import Ending
 
+_SIGNALS = frozenset(signal.valid_signals())
 _SIGNAL_BASE = 128  # POSIX sh: the status of a process that a signal ended is above 128
 
 
@@ -70,7 +71,7 @@ def _judge_exit(ending: Ending, status: int, answer: str, kills_before: int | No
 
 def _signal_name(status: int) -> str:
     number = status - _SIGNAL_BASE
-    if number not in signal.valid_signals():
+    if number not in _SIGNALS:
         return ""
     try:
         return signal.Signals(number).name
