@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, however slow the machine is. `--hypothesis-profile=random` (make fuzz) throws the dice.
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("random", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
+settings.load_profile("repeatable")
 
 # They want 1.5 GB of other people's programs; `make clients` names them.
 collect_ignore = ["real_clients"]
