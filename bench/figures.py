@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -126,7 +126,13 @@ class Anew:
 
 
 async def in_turn(
-    lab: Lab, contenders: Sequence[Contender | Anew], tasks: Sequence[str], rounds: int, *, warm_up: bool = True
+    lab: Lab,
+    contenders: Sequence[Contender | Anew],
+    tasks: Sequence[str],
+    rounds: int,
+    *,
+    warm_up: bool = True,
+    fewer: Mapping[str, int] | None = None,
 ) -> list[Figures]:
     """Lets each contender do the tasks, one after another, so many rounds.
 
@@ -136,10 +142,13 @@ async def in_turn(
         tasks: What each is given in each round.
         rounds: How many count.
         warm_up: Whether a round that doesn't count comes first.
+        fewer: Who takes part in so many rounds only, by name.
     """
     figures = [Figures(contender.name) for contender in contenders]
     for number in range(rounds + warm_up):
         for contender, figure in zip(contenders, figures, strict=True):
+            if len(figure.wall) >= (fewer or {}).get(figure.name, rounds):
+                continue
             async with AsyncExitStack() as stack:
                 if isinstance(contender, Anew):
                     contender = await stack.enter_async_context(contender.open())

@@ -57,6 +57,7 @@ class Entry:
         most_jobs: Above that it would take too long.
         missing: What isn't installed; empty when it can be run.
         anew: Whether each round has to begin with a new one, for there to be no connections.
+        one_task_for_all: Whether it gives all hosts the same task, so that there are as many jobs as hosts.
     """
 
     name: str
@@ -64,6 +65,11 @@ class Entry:
     most_jobs: int = _MANY
     missing: str = ""
     anew: bool = False
+    one_task_for_all: bool = False
+
+    def fits(self, hosts: int, jobs: int) -> bool:
+        """Whether it is here, and can do so much in bearable time."""
+        return not self.missing and jobs <= self.most_jobs and (jobs == hosts or not self.one_task_for_all)
 
 
 def cold() -> list[Entry]:
@@ -129,22 +135,23 @@ def _over_masters(name: str, line: Line) -> Callable[[Ground], AbstractAsyncCont
 def _one_after_another() -> Entry:
     name = "ssh, one after another, curve25519 and aes128-gcm"
     make = _made(lambda at: Shell(name, at.lab, at.count, at.ssh_config, at_once=False))
-    return Entry(name, make, most_jobs=50)
+    return Entry(name, make, most_jobs=10)
 
 
 def _tool(tool: Tool, most_jobs: int, how: str = "") -> Entry:
     name = tool.name + how
     make = _made(lambda at: FanoutTool(name, tool, at.lab, at.count, at.ssh_config, servers=at.masters))
-    return Entry(name, make, most_jobs, missing="" if tool.found() else tool.program[0])
+    return Entry(name, make, most_jobs, "" if tool.found() else tool.program[0], one_task_for_all=True)
 
 
 def _ansible(name: str, most_jobs: int) -> Entry:
     make = _made(lambda at: Ansible(name, at.lab, at.count, at.ssh_config, servers=at.masters))
-    return Entry(name, make, most_jobs, missing=_missing("ansible"))
+    return Entry(name, make, most_jobs, _missing("ansible"), one_task_for_all=True)
 
 
 def _pyinfra() -> Entry:
-    return Entry("pyinfra exec", _made(lambda at: Pyinfra("pyinfra exec", at.lab, at.count)), 200, _missing("pyinfra"))
+    make = _made(lambda at: Pyinfra("pyinfra exec", at.lab, at.count))
+    return Entry("pyinfra exec", make, 200, _missing("pyinfra"), one_task_for_all=True)
 
 
 def _script(name: str, module: str, *words: str, most_jobs: int) -> Entry:
