@@ -7,9 +7,10 @@ import fcntl
 import json
 import os
 import termios
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -87,9 +88,9 @@ class Terminal:
         """Types something."""
         os.write(self._master, keys)
 
-    async def end(self) -> int:
-        """Waits for its end, and returns its exit status."""
-        with anyio.fail_after(PATIENCE):
+    async def end(self, patience: float = PATIENCE) -> int:
+        """Waits for its end, but not for ever, and returns its exit status."""
+        with anyio.fail_after(patience):
             while await self._read():
                 pass
             return await self._process.wait()
@@ -107,6 +108,13 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(fleet: EmbeddedFleet, *args: str, **env: str) -> AsyncGenerator[Terminal]:
+    """Runs our command on a terminal."""
+    async with on_terminal(COMMAND, *args, folder=fleet.home, env={**fleet.environment, **env}) as screen:
+        yield screen
+
+
+@asynccontextmanager
+async def on_terminal(*command: str, folder: Path, env: Mapping[str, str]) -> AsyncGenerator[Terminal]:
     """Runs a command on a terminal of 80 by 24."""
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 80))
@@ -116,14 +124,13 @@ async def terminal(fleet: EmbeddedFleet, *args: str, **env: str) -> AsyncGenerat
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
     process = await asyncio.create_subprocess_exec(
-        COMMAND,
-        *args,
+        *command,
         stdin=slave,
         stdout=slave,
         stderr=slave,
         preexec_fn=take_terminal,
-        cwd=fleet.home,
-        env={**fleet.environment, "TERM": "xterm-256color", **env},
+        cwd=folder,
+        env={"TERM": "xterm-256color", **env},
     )
     os.close(slave)
     try:

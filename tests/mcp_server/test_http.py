@@ -5,18 +5,14 @@ from __future__ import annotations
 import signal
 import ssl
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import anyio
 import httpx2
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from tests.certificate import self_signed
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Era
 from tests.mcp_server.served import Served, lines_of, make_tokens, served
@@ -179,7 +175,7 @@ async def test_what_is_offered_can_be_narrowed_on_stdio_and_over_http(fleet: Emb
 
 
 async def test_tls_is_served_with_the_given_files(fleet: EmbeddedFleet, tmp_path: Path) -> None:
-    cert, key = _self_signed(tmp_path)
+    cert, key = self_signed(tmp_path)
     options = ("--tls-cert", str(cert), "--tls-key", str(key))
     async with served(fleet.environment, *options) as server:
         assert server.url.startswith("https://127.0.0.1:")
@@ -235,19 +231,3 @@ async def _offered(fleet: EmbeddedFleet, *options: str) -> list[str]:
     parameters = StdioServerParameters(command=quick_command(), args=["serve", *options], env=fleet.environment)
     async with Client(stdio_client(parameters)) as client:
         return [tool.name for tool in (await client.list_tools()).tools]
-
-
-def _self_signed(folder: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    files = folder / "cert.pem", folder / "key.pem"
-    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    files[1].write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
-    return files
