@@ -1,4 +1,7 @@
-"""The picture of a run, for the README: `python -m demo.picture docs/demo.svg`."""
+"""The picture of a run, for the README: `python -m demo.picture docs/demo.svg`.
+
+Ids and figures are those of the run; where everything stands is the same each time, on a machine that is not too busy.
+"""
 
 from __future__ import annotations
 
@@ -59,15 +62,23 @@ _FORM = """\
 """
 
 
-async def draw() -> str:
-    """Makes two calls for real, and draws them."""
-    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+async def run(console: Console) -> None:
+    """Makes two calls for real, and shows them."""
     screen = Screen(console)
     async with client_of_fleet() as client:
         call = Caller(client, screen)
         await call("fleet_status")
         console.print()
         await call("dispatch_many", tasks=[ENDLESS, *REPORTS])
+
+
+def recording_console() -> Console:
+    """Whatever is shown there can be drawn, and is seen nowhere else."""
+    return Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, highlight=False)
+
+
+def drawn(console: Console) -> str:
+    """What was shown, as SVG."""
     svg = console.export_svg(title="picoclaw-fleet", theme=_COLOURS, code_format=_FORM, unique_id="demo")
     return _TEXT.sub(_slim, svg)
 
@@ -88,4 +99,6 @@ def _slim(text: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(anyio.run(draw), encoding="utf-8")
+    recorded = recording_console()
+    anyio.run(run, recorded)
+    Path(sys.argv[1]).write_text(drawn(recorded), encoding="utf-8")
