@@ -52,6 +52,7 @@ PrintLastLog no
 LogLevel ERROR
 MaxStartups 4096
 PermitRootLogin yes
+Subsystem sftp internal-sftp
 SetEnv HOME={home}
 """
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.figures import Measurement
-from bench.measurements import dead_hosts, fan_out, handshakes, run_contract, status
+from bench.measurements import (
+    dead_hosts,
+    distance,
+    fan_out,
+    handshakes,
+    output,
+    run_contract,
+    start,
+    status,
+    thousand,
+    upload,
+)
 
 
 class Measure(Protocol):
@@ -22,4 +33,9 @@ ALL: dict[str, Measure] = {
     "handshakes": handshakes.measure,
     "dead_hosts": dead_hosts.measure,
     "status": status.measure,
+    "output": output.measure,
+    "upload": upload.measure,
+    "thousand": thousand.measure,
+    "start": start.measure,
+    "distance": distance.measure,
 }

@@ -1,0 +1,165 @@
+"""Putting a binary on many hosts, next to scp over shared connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from asyncio.subprocess import DEVNULL
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from pathlib import Path
+
+from bench.contenders.shell import masters
+from bench.figures import Goal, Measurement, in_turn
+from bench.lab import Lab, lab
+from bench.memory import forget_peak, held_mb, peak_mb
+from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.fleet import LONGEST_WAIT_SECONDS, Fleet
+from picoclaw_fleet.rollout import HostProgress
+
+_MB = 1_000_000
+_CACHE = "PICOCLAW_FLEET_CACHE_DIR"
+_WALL = "A binary of 25 MB for 50 hosts: sending it takes at most 1.5 times as long as scp over shared connections"
+_MEMORY = "A binary of 25 MB for 50 hosts: deploy takes at most 60 MB of memory more"
+_NOTE = (
+    "A deploy does more than a copy: it looks at each host, tries the first one alone (the canary), verifies digests, "
+    "writes settings, runs the binary four times and reads back. The goal is held to the time during which any host "
+    "was being sent to, the canary's included; the whole deploy is shown beside it. Each round has a new binary. "
+    "Memory: of this process, from before the first deploy to the highest peak of all."
+)
+_PROGRAM = """\
+#!/bin/sh
+# Stands for PicoClaw; the rest of its size follows.
+[ "$1" != version ] || echo "picoclaw 0.2.9"
+exit 0
+"""
+
+
+async def measure(rounds: int, *, quick: bool) -> Measurement:
+    """Everybody is connected before."""
+    count, size = (4, 2 * _MB) if quick else (50, 25 * _MB)
+    with lab(count) as place:
+        async with AsyncExitStack() as stack:
+            config, pids = await stack.enter_async_context(masters(place, count))
+            stack.enter_context(_cache_in(place.folder / "cache"))
+            fleet_config = place.config(count, api_base="http://127.0.0.1:9", model="none")
+            fleet = await stack.enter_async_context(Fleet(ConfigSource(fleet_config), state=place.folder / "state"))
+            await fleet.status()
+            programs = _programs(place, size, rounds + 1)
+            scp, deploy = Scp(place, config, pids, iter(programs)), Deploy(fleet, iter(programs))
+            forget_peak(os.getpid())
+            before = held_mb(os.getpid())
+            figures = await in_turn(place, [scp, deploy], [host.name for host in place.hosts], rounds)
+            growth = peak_mb(os.getpid()) - before
+    reference = figures[0]
+    sending = statistics.median(deploy.sending[1:])
+    ratio = sending / statistics.median(reference.wall)
+    rows = [figure.row(count, reference) for figure in figures]
+    rows[1]["memory_growth_mb"] = round(growth)
+    rows.append({"contender": "the sending alone", "wall_s": round(sending, 3), "ratio": round(ratio, 2)})
+    return Measurement(
+        "upload",
+        f"A binary of {size // _MB} MB for {count} hosts",
+        rows,
+        goals=(Goal(9, _WALL, ratio, 1.5), Goal(9, _MEMORY, growth, 60)),
+        notes=(_NOTE,),
+    )
+
+
+class Deploy:
+    """Our deploy of a local file.
+
+    Attributes:
+        sending: For how many seconds any host was being sent to, round by round.
+    """
+
+    def __init__(self, fleet: Fleet, programs: Iterator[Path]) -> None:
+        self.name = "deploy through Fleet"
+        self.servers: Sequence[int] = ()
+        self.sending: list[float] = []
+        self._fleet = fleet
+        self._programs = programs
+
+    async def work(self, tasks: Sequence[str]) -> None:
+        """As the contender does it."""
+        clock = SendingClock()
+        result = await self._fleet.deploy(
+            ["all"], local=next(self._programs), wait_seconds=LONGEST_WAIT_SECONDS, on_change=clock.see
+        )
+        failed = [host.message for host in result.hosts if host.outcome not in ("installed", "upgraded")]
+        assert not failed, failed[0]
+        self.sending.append(clock.seconds)
+
+
+class SendingClock:
+    """Runs while any host is in the step `upload`.
+
+    Attributes:
+        seconds: How long it ran.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._sent_to: set[str] = set()
+        self._since = 0.0
+
+    def see(self, host: str, progress: HostProgress) -> None:
+        """A host has come further."""
+        before = bool(self._sent_to)
+        (self._sent_to.add if progress.step == "upload" else self._sent_to.discard)(host)
+        if self._sent_to and not before:
+            self._since = time.monotonic()
+        if before and not self._sent_to:
+            self.seconds += time.monotonic() - self._since
+
+
+class Scp:
+    """`scp FILE HOST: &` for each host, and a wait."""
+
+    def __init__(self, place: Lab, ssh_config: Path, servers: Sequence[int], programs: Iterator[Path]) -> None:
+        self.name = "scp & over ControlMaster"
+        self.servers = servers
+        self._homes = {host.name: host.home for host in place.hosts}
+        self._config = ssh_config
+        self._programs = programs
+
+    async def work(self, tasks: Sequence[str]) -> None:
+        """As the contender does it."""
+        program = next(self._programs)
+        await asyncio.gather(*(self._copy(program, host) for host in tasks))
+        assert all((home / "copied").stat().st_size == program.stat().st_size for home in self._homes.values())
+
+    async def _copy(self, program: Path, host: str) -> None:
+        target = f"{host}:{self._homes[host]}/copied"
+        command = ("scp", "-q", "-F", str(self._config), str(program), target)
+        process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL)
+        assert await process.wait() == 0, host
+
+
+def _programs(place: Lab, size: int, count: int) -> list[Path]:
+    """So many binaries, no two alike, made of machine code as this machine's own programs have it."""
+    folder = place.folder / "programs"
+    folder.mkdir()
+    code = bytearray()
+    for program in sorted(Path("/usr/bin").iterdir()):
+        if len(code) < size and program.is_file():
+            code += program.read_bytes()
+    files = [folder / str(number) for number in range(count)]
+    for file in files:
+        file.write_bytes((_PROGRAM.encode() + os.urandom(16) + code)[:size])
+    return files
+
+
+@contextmanager
+def _cache_in(folder: Path) -> Generator[None]:
+    """Nothing of this is to be found in the user's cache afterwards."""
+    before = os.environ.get(_CACHE)
+    os.environ[_CACHE] = str(folder)
+    try:
+        yield
+    finally:
+        del os.environ[_CACHE]
+        if before is not None:
+            os.environ[_CACHE] = before
