@@ -126,8 +126,8 @@ async def _left(ledger: Ledger, outputs: OutputStore) -> set[str]:
         before = {job.job_id for job in (await ledger.page(limit=1000))[0]}
         await keeper.remove_old()
     after = {job.job_id for job in (await ledger.page(limit=1000))[0]}
-    assert all(outputs.has_answer(job_id) for job_id in after & before)
-    assert not any(outputs.has_answer(job_id) for job_id in before - after)
+    assert all(outputs.page(job_id).answer for job_id in after & before)
+    assert not any(outputs.page(job_id).answer for job_id in before - after)
     return after
 
 

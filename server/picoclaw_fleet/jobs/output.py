@@ -80,10 +80,6 @@ class OutputStore:
         end = offset + len(answer_part) + len(rest_part)
         return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
 
-    def has_answer(self, job_id: str) -> bool:
-        """Whether there is anything to show as an answer."""
-        return _size(self._folder / job_id / "answer") > 0
-
     def make_durable(self, job_ids: Iterable[str]) -> None:
         """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.
 

@@ -27,7 +27,10 @@ _VERSION = re.compile(r"picoclaw v?((?:\d|dev)\S{0,60})")
 # It becomes part of command lines there.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 _LONGEST_WORD = 64
+_LASTING = ("system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
 _PICOCLAW_COMMENT = re.compile(r"\s*#.*")
+
+_Said = dict[str, list[str]]
 
 
 class PicoclawState(StrEnum):
@@ -147,7 +150,18 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
     Raises:
         ValueError, LookupError: It makes no sense.
     """
-    said: dict[str, list[str]] = {}
+    said, spoken = _sections(text, nonce)
+    if "end" not in said or len(said.get("host", [])) != 4:
+        return None
+    facts = _state_in(said)
+    if brief and known is not None:
+        return replace(facts, **{key: getattr(known, key) for key in _LASTING}, **_picoclaw_of(known))
+    return replace(facts, **_machine_in(said), **_picoclaw_in(said, spoken, known))
+
+
+def _sections(text: str, nonce: str) -> tuple[_Said, dict[str, str]]:
+    """The lines of the probe: the words behind each name, and the text that others printed below it."""
+    said: _Said = {}
     spoken: dict[str, str] = {}
     section = ""
     for line in text.splitlines():
@@ -157,13 +171,16 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
             said[section] = words[2:]
         elif section:
             spoken[section] = spoken.get(section, "") + line + "\n"
-    if "end" not in said or len(said.get("host", [])) != 4:
-        return None
+    return said, spoken
+
+
+def _state_in(said: _Said) -> Facts:
+    """What changes from one moment to the next."""
     name, boot_id, uptime, load = said["host"]
     if not _NAME.fullmatch(name):
         raise ValueError("not a name")
     total, free = _megabytes(said.get("memory", []))
-    facts = Facts(
+    return Facts(
         name=name,
         boot_id=boot_id,
         uptime=host_number.seconds(uptime),
@@ -173,36 +190,36 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
         running=host_number.count(said["running"][0]),
         has_runner="runner" in said,
     )
-    if brief and known is not None:
-        kept = ("system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
-        return replace(facts, **{key: getattr(known, key) for key in kept}, **_picoclaw_of(known))
-    machine = said.get("machine", [])
-    disk = said.get("disk", [])
-    kills = said.get("kills", [])
-    facts = replace(
-        facts,
-        system=machine[0][:_LONGEST_WORD] if machine else "",
-        arch=machine[1][:_LONGEST_WORD] if len(machine) > 1 else "",
-        cpus=_count_cpus(said.get("cpus", [""])[0]),
-        home_id=" ".join(said.get("home", [])),
-        disk_free_mb=host_number.count(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
-        home_writable="readonly" not in said,
-        kills=host_number.count(kills[1]) if len(kills) > 1 else None,
-    )
+
+
+def _machine_in(said: _Said) -> dict[str, object]:
+    """What a brief probe does not ask for."""
+    machine, disk, kills = (said.get(section, []) for section in ("machine", "disk", "kills"))
+    return {
+        "system": machine[0][:_LONGEST_WORD] if machine else "",
+        "arch": machine[1][:_LONGEST_WORD] if len(machine) > 1 else "",
+        "cpus": _count_cpus(said.get("cpus", [""])[0]),
+        "home_id": " ".join(said.get("home", [])),
+        "disk_free_mb": host_number.count(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
+        "home_writable": "readonly" not in said,
+        "kills": host_number.count(kills[1]) if len(kills) > 1 else None,
+    }
+
+
+def _picoclaw_in(said: _Said, spoken: dict[str, str], known: Facts | None) -> dict[str, object]:
+    """PicoClaw's state; what is known of it where the host has seen that it is the same as before."""
     if "picoclaw" not in said:
-        return replace(facts, picoclaw=PicoclawState.MISSING)
-    stamp = said["stamp"][0]
+        return {"picoclaw": PicoclawState.MISSING}
     if known is not None and "version" not in said:
-        return replace(facts, **_picoclaw_of(known))
+        return _picoclaw_of(known)
     ready = said.get("answered") == ["0"]
-    return replace(
-        facts,
-        picoclaw=PicoclawState.READY if ready else PicoclawState.INSTALLED,
-        path=" ".join(said["picoclaw"]),
-        version=version_in(spoken.get("version", "")),
-        detail="" if ready else spoken.get("ready", "").strip()[-600:],
-        stamp=stamp,
-    )
+    return {
+        "picoclaw": PicoclawState.READY if ready else PicoclawState.INSTALLED,
+        "path": " ".join(said["picoclaw"]),
+        "version": version_in(spoken.get("version", "")),
+        "detail": "" if ready else spoken.get("ready", "").strip()[-600:],
+        "stamp": said["stamp"][0],
+    }
 
 
 def version_in(text: str) -> str:
