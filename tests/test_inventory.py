@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
@@ -239,6 +240,8 @@ def test_no_selector_and_all_pick_every_host() -> None:
         (["web[1-9999999999]"], "is not a range"),
         (["web[1-100001]"], "stands for 100,001 names"),
         (["web[1-400][1-400]"], "stands for 160,000 names"),
+        (["web1", "*" * 4001], "has 4,001 characters, more than 4,000"),
+        ([f"no{number}" for number in range(101)], "101 selectors are no names of hosts"),
     ],
 )
 def test_a_selector_that_picks_nothing_is_an_error_that_helps(selectors: list[str], message: str) -> None:
@@ -249,6 +252,20 @@ def test_a_selector_that_picks_nothing_is_an_error_that_helps(selectors: list[st
 
 def test_a_range_of_a_hundred_thousand_is_still_fine() -> None:
     assert selected("web[1-100000]") == ["web2", "web1", "web10"]
+
+
+@pytest.mark.parametrize("pattern", ["*?" * 1999, "*a" * 1999, "?*a" * 1333, f"*[{'7,' * 1990}7]*", "*[2-99999]*"])
+def test_no_pattern_takes_more_than_a_moment(pattern: str) -> None:
+    """Tried one way after the other, any of these would take minutes or for ever: the test would run out of time."""
+    fleet = inventory(*({"name": f"{'a1' * 28}{number:03}"} for number in range(200)))
+    for selector in (pattern, f"{pattern}b", f"x{pattern}"):
+        with contextlib.suppress(UsageError):
+            fleet.select([selector])
+
+
+def test_a_thousand_names_are_picked_out_of_a_thousand() -> None:
+    names = [f"node{number:03}" for number in range(1000)]
+    assert selected(*names, fleet=inventory(*({"name": name} for name in names))) == names
 
 
 def test_an_empty_fleet_says_so() -> None:

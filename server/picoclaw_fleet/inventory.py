@@ -24,6 +24,7 @@ from picoclaw_fleet.name_pattern import NamePattern, split_at_commas
 from picoclaw_fleet.nearest import nearest
 
 MOST_LISTED = 10
+MOST_PATTERNS = 100
 SELECTORS = "A selector is a name, tag:x, arch:arm64, all, a glob web*, a range web[1-3], or !x to leave out."
 
 
@@ -162,11 +163,13 @@ class Inventory:
             The hosts in config order, each once; at least one.
 
         Raises:
-            UsageError: A selector is malformed or matches nothing (the text has the nearest names), or none is left.
+            UsageError: A selector is malformed or matches nothing (the text has the nearest names), or none is left; or
+                more of them than 100 are no names.
         """
-        parts = [part for text in selectors for part in split_at_commas(text)]
+        parts = list(dict.fromkeys(part for text in selectors for part in split_at_commas(text)))
         if selectors and not parts:
             raise UsageError("The selectors are empty.", next_step=SELECTORS)
+        self.check_number(parts)
         wanted = [self._matching(part) for part in parts if not part.startswith("!")] or [set(self._by_name)]
         left_out = [self._matching(part[1:].strip()) for part in parts if part.startswith("!")]
         names = set[str]().union(*wanted).difference(*left_out)
@@ -174,7 +177,22 @@ class Inventory:
             raise self._nothing_left()
         return tuple(host for host in self.hosts if host.name in names)
 
+    def check_number(self, selectors: Iterable[str]) -> None:
+        """Makes sure that comparing all names with these selectors keeps nobody waiting. Names alone may be many.
+
+        Raises:
+            UsageError: More than 100 of them are no names.
+        """
+        patterns = sum(selector not in self._by_name for selector in selectors)
+        if patterns > MOST_PATTERNS:
+            raise UsageError(
+                f"{patterns:,} selectors are no names of hosts; more than {MOST_PATTERNS} are too many.",
+                next_step="Give the hosts a tag in the fleet config, and select that.",
+            )
+
     def _matching(self, selector: str) -> set[str]:
+        if selector in self._by_name:
+            return {selector}
         if selector == "all":
             return set(self._by_name)
         kind, _, value = selector.partition(":")

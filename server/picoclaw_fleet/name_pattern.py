@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from picoclaw_fleet.errors import UsageError
 
+LONGEST = 4000
 MOST_NAMES = 100_000
 MOST_DIGITS = 9
 
-_TOKEN = re.compile(r"\[(?P<numbers>[^\[\]]*)\]|(?P<star>\*+)|(?P<one>\?)|(?P<text>[^\[\]*?]+)|(?P<stray>[\[\]])")
+_TOKEN = re.compile(r"\[(?P<numbers>[^\[\]]*)\]|(?P<wild>[*?]+)|(?P<text>[^\[\]*?]+)|(?P<stray>[\[\]])")
 _NUMBERS = re.compile(rf"([0-9]{{1,{MOST_DIGITS}}})(?:-([0-9]{{1,{MOST_DIGITS}}}))?")
 _BETWEEN_COMMAS = re.compile(r"(?:\[[^\[\]]*\]|[^,])+")
 
@@ -38,8 +40,14 @@ class NamePattern:
         """Reads a pattern.
 
         Raises:
-            UsageError: A bracket is open or does not hold numbers, or the ranges stand for more than 100,000 names.
+            UsageError: A bracket is open or does not hold numbers, the ranges stand for more than 100,000 names, or it
+                has more than 4,000 characters.
         """
+        if len(text) > LONGEST:
+            raise UsageError(
+                f"The selector {text[:80]!r}... has {len(text):,} characters, more than {LONGEST:,}.",
+                next_step="Use a glob such as web*, or a tag.",
+            )
         pieces = tuple(_piece(match, text) for match in _TOKEN.finditer(text))
         names = math.prod(piece.count for piece in pieces if isinstance(piece, _Numbers))
         if names > MOST_NAMES:
@@ -51,15 +59,17 @@ class NamePattern:
 
     def matches(self, name: str) -> bool:
         """Says whether the whole name fits; upper and lower case differ."""
-        places = {0}
+        places: Set[int] = {0}
         for piece in self.pieces:
-            places = {end for place in places for end in piece.ends(name, place)}
+            places = piece.ends(name, places)
+            if not places:
+                return False
         return len(name) in places
 
 
 class _Piece(Protocol):
-    def ends(self, name: str, start: int) -> Iterator[int]:
-        """Every place in the name where this piece can end when it begins at `start`."""
+    def ends(self, name: str, starts: Set[int]) -> Set[int]:
+        """Every place in the name where this piece can end when it begins at one of `starts`, which aren't none."""
         ...
 
 
@@ -67,42 +77,42 @@ class _Piece(Protocol):
 class _Text:
     text: str
 
-    def ends(self, name: str, start: int) -> Iterator[int]:
-        if name.startswith(self.text, start):
-            yield start + len(self.text)
-
-
-class _AnyText:
-    def ends(self, name: str, start: int) -> Iterator[int]:
-        yield from range(start, len(name) + 1)
-
-
-class _AnyCharacter:
-    def ends(self, name: str, start: int) -> Iterator[int]:
-        if start < len(name):
-            yield start + 1
+    def ends(self, name: str, starts: Set[int]) -> Set[int]:
+        return {start + len(self.text) for start in starts if name.startswith(self.text, start)}
 
 
 @dataclass(frozen=True, slots=True)
+class _Wild:
+    """What stars and question marks stand for: so many characters, or so many and more."""
+
+    least: int
+    and_more: bool
+
+    def ends(self, name: str, starts: Set[int]) -> Set[int]:
+        if self.and_more:
+            return set(range(min(starts) + self.least, len(name) + 1))
+        return {start + self.least for start in starts if start + self.least <= len(name)}
+
+
+@dataclass(frozen=True)
 class _Numbers:
     """What stands in one pair of brackets; each range is (first, last, digits at least)."""
 
-    ranges: Sequence[tuple[int, int, int]]
+    ranges: tuple[tuple[int, int, int], ...]
 
     @property
     def count(self) -> int:
         return sum(last - first + 1 for first, last, _ in self.ranges)
 
-    def ends(self, name: str, start: int) -> Iterator[int]:
-        for end in range(start + 1, min(start + MOST_DIGITS, len(name)) + 1):
-            if self._holds(name[start:end]):
-                yield end
+    def ends(self, name: str, starts: Set[int]) -> Set[int]:
+        places = ((start, start + digits) for start in starts for digits in range(1, MOST_DIGITS + 1))
+        return {end for start, end in places if end <= len(name) and name[start:end] in self._spelled}
 
-    def _holds(self, digits: str) -> bool:
-        if not (digits.isascii() and digits.isdigit()):
-            return False
-        number = int(digits)
-        return any(first <= number <= last and digits == str(number).zfill(width) for first, last, width in self.ranges)
+    @cached_property
+    def _spelled(self) -> frozenset[str]:
+        return frozenset(
+            str(number).zfill(width) for first, last, width in self.ranges for number in range(first, last + 1)
+        )
 
 
 def _piece(match: re.Match[str], pattern: str) -> _Piece:
@@ -110,9 +120,9 @@ def _piece(match: re.Match[str], pattern: str) -> _Piece:
         raise UsageError(f"A bracket in {pattern[:80]!r} has no partner.", next_step="A range looks like web[1-3].")
     if match["numbers"] is not None:
         return _Numbers(tuple(_range(item.strip(), pattern) for item in match["numbers"].split(",")))
-    if match["star"]:
-        return _AnyText()
-    return _AnyCharacter() if match["one"] else _Text(match["text"])
+    if match["wild"]:
+        return _Wild(match["wild"].count("?"), "*" in match["wild"])
+    return _Text(match["text"])
 
 
 def _range(item: str, pattern: str) -> tuple[int, int, int]:

@@ -81,6 +81,13 @@ def test_the_longest_task_is_taken() -> None:
     assert len(new_job(INVENTORY, "é" * (MAX_TASK_BYTES // 2), "", 60).task.encode()) == MAX_TASK_BYTES
 
 
+def test_tasks_that_each_pick_hosts_in_another_way_are_refused_beyond_a_hundred_ways() -> None:
+    ways = [Assignment(task="x", host=f"a{'?' * number}*") for number in range(101)]
+    with pytest.raises(UsageError, match="101 selectors are no names"):
+        _jobs(ways)
+    assert len(_jobs([Assignment(task="x", host=name) for name in TAGS] * 100)) == 300
+
+
 @pytest.mark.parametrize("seconds", [0, -1, LONGEST_TIMEOUT_SECONDS + 1])
 def test_a_timeout_out_of_range_is_refused(seconds: int) -> None:
     with pytest.raises(UsageError, match="timeout_seconds"):

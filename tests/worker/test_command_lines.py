@@ -14,7 +14,7 @@ from pathlib import Path
 
 import asyncssh
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.servers import NOBODY
 from tests.worker.site import make_shell
@@ -114,7 +114,7 @@ def shells(tmp_path: Path) -> list[tuple[str, str]]:
     return [(shell.program, shell.path) for shell in made]
 
 
-@settings(max_examples=4)
+@settings(max_examples=4, phases=[Phase.generate])
 @given(payloads=st.lists(PAYLOADS, min_size=12, max_size=12))
 async def test_what_stands_in_a_command_arrives_as_it_is_and_runs_nothing(
     pool: Pool, recorder: Recorder, shells: list[tuple[str, str]], tmp_path: Path, payloads: list[str]
@@ -135,7 +135,7 @@ async def test_what_stands_in_a_command_arrives_as_it_is_and_runs_nothing(
     assert not list(tmp_path.rglob("canary"))
 
 
-@settings(max_examples=4)
+@settings(max_examples=4, phases=[Phase.generate])
 @given(payloads=st.lists(PAYLOADS, min_size=12, max_size=12))
 async def test_a_file_is_uploaded_to_the_path_that_was_meant(
     pool: Pool, recorder: Recorder, shells: list[tuple[str, str]], tmp_path: Path, payloads: list[str]

@@ -30,8 +30,7 @@ def new_job(inventory: Inventory, task: str, host: str, timeout_seconds: int) ->
         UsageError: Something of that can't be done.
     """
     _check_task(task, "The task")
-    names = tuple(one.name for one in inventory.select([host] if host else []))
-    return Job(task, names, _checked_timeout(timeout_seconds))
+    return Job(task, _names(inventory, [host] if host else []), _checked_timeout(timeout_seconds))
 
 
 def new_jobs(
@@ -54,15 +53,22 @@ def new_jobs(
             "A broadcast runs each task on each host, so the hosts have to be named.",
             next_step='Give hosts, ["all"] if that is what is meant.',
         )
-    chosen = tuple(host.name for host in inventory.select(hosts))
+    selectors = dict.fromkeys(assignment.host for assignment in tasks if assignment.host)
+    inventory.check_number(selectors)
+    chosen = _names(inventory, hosts)
+    choices = {selector: _names(inventory, [selector]) for selector in selectors}
     jobs: list[Job] = []
     for number, assignment in enumerate(tasks, start=1):
         _check_task(assignment.task, f"Task {number}")
-        names = tuple(host.name for host in inventory.select([assignment.host])) if assignment.host else chosen
+        names = choices.get(assignment.host, chosen)
         seconds = _checked_timeout(assignment.timeout_seconds or timeout_seconds)
         groups = [(name,) for name in names] if mode == "broadcast" else [names]
         jobs += (Job(assignment.task, group, seconds, batch_id) for group in groups)
     return jobs
+
+
+def _names(inventory: Inventory, selectors: Sequence[str]) -> tuple[str, ...]:
+    return tuple(host.name for host in inventory.select(selectors))
 
 
 def _check_task(task: str, what: str) -> None:
