@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from mcp.server.mcpserver import MCPServer
 
-server = MCPServer("bare")
 
-
-@server.tool()
 def answer(question: str) -> str:
     """Answers."""
     return question
 
 
 if __name__ == "__main__":
+    server = MCPServer("bare")
+    server.add_tool(answer)
     server.run("stdio")
