@@ -16,12 +16,10 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600; font-size: 15px }
 .bar { fill: #8c959f }
 .ours { fill: #0969da }
-.one { stroke: #0969da; stroke-dasharray: 3 4; opacity: .6 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 }
   .bar { fill: #6e7681 }
   .ours { fill: #4493f8 }
-  .one { stroke: #4493f8 }
 }
 """
 
@@ -49,9 +47,7 @@ def _one(chart: Chart, top: int) -> list[str]:
             f'<rect class="{look}" x="{_LABEL}" y="{y}" width="{width:.1f}" height="{_BAR}" rx="3"/>',
             f'<text x="{_LABEL + width + 8:.1f}" y="{y + _BAR - 2}">{length:.2g}</text>',
         ]
-    one = _LABEL + _LONGEST / longest
-    bottom = first + len(chart.bars) * _ROW - 8
-    return [*parts, f'<line class="one" x1="{one:.1f}" x2="{one:.1f}" y1="{first - 4}" y2="{bottom}"/>']
+    return parts
 
 
 def _height(chart: Chart) -> int:

@@ -93,19 +93,16 @@ class Figures:
     memory_mb: float | None = None
 
     def row(self, tasks: int, reference: Figures) -> dict[str, object]:
-        """Medians, and the ratio to the reference."""
-        row: dict[str, object] = {
+        """Medians, and the ratio to the reference; None for what can't be told."""
+        return {
             "contender": self.name,
             "wall_s": round(statistics.median(self.wall), 3),
             "ratio": round(self.ratio(reference), 2),
+            "first_s": round(statistics.median(self.first), 3) if self.first else None,
             "controller_cpu_ms_per_task": round(statistics.median(self.controller) / tasks * 1000, 2),
             "host_cpu_ms_per_task": round(statistics.median(self.hosts) / tasks * 1000, 2),
+            "peak_memory_mb": None if self.memory_mb is None else round(self.memory_mb),
         }
-        if self.first:
-            row["first_s"] = round(statistics.median(self.first), 3)
-        if self.memory_mb is not None:
-            row["peak_memory_mb"] = round(self.memory_mb)
-        return row
 
     def ratio(self, reference: Figures) -> float:
         """How long it took, the reference being 1."""

@@ -47,9 +47,10 @@ def section(measurement: Measurement) -> str:
 
 
 def table(rows: Sequence[dict[str, object]]) -> str:
-    """Rows as a Markdown table; a column that a row doesn't have stays empty there."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, ["---"] * len(columns), *([str(row.get(column, "")) for column in columns] for row in rows)]
+    """Rows as a Markdown table, without columns that have nothing in any row."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = [key for key in keys if any(row.get(key) is not None for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(column)) for column in columns] for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -60,7 +61,7 @@ def goals_table(goals: Sequence[Goal]) -> str:
             {
                 "goal": goal.number,
                 "what": goal.text,
-                "figure": f"{goal.value:.3g}",
+                "figure": f"{goal.value:.4g}",
                 "limit": f"{goal.limit:g}",
                 "": "met" if goal.met else "**missed**",
             }
@@ -83,6 +84,10 @@ def _markdown(measurements: Sequence[Measurement], machine: dict[str, str], *, w
 
 def _goals(measurements: Sequence[Measurement]) -> list[Goal]:
     return [goal for measurement in measurements for goal in measurement.goals]
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _put(file: Path, text: str) -> None:

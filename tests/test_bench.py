@@ -75,15 +75,18 @@ def test_a_row_has_medians_and_the_ratio_to_the_reference() -> None:
         "contender": "ours",
         "wall_s": 0.5,
         "ratio": 0.25,
+        "first_s": 0.1,
         "controller_cpu_ms_per_task": 2.0,
         "host_cpu_ms_per_task": 20.0,
-        "first_s": 0.1,
+        "peak_memory_mb": None,
     }
 
 
 def test_the_report_tells_goals_that_were_missed(tmp_path: Path) -> None:
     goals = (Goal(2, "be fast", 0.5, 1.0), Goal(1, "be small", 3.0, 2.0))
-    measurement = Measurement("x", "Things", [{"case": "ten", "contender": "a"}, {"case": "ten", "b": 1}], goals)
+    measurement = Measurement(
+        "x", "Things", [{"case": "ten", "contender": "a"}, {"case": "ten", "b": 1, "c": None}], goals
+    )
     report.write([measurement], {"processor": "one"}, tmp_path)
     text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "| 1 | be small | 3 | 2 | **missed** |\n| 2 | be fast | 0.5 | 1 | met |" in text

@@ -223,6 +223,10 @@ def _notes(clearing: _Clearing) -> list[str]:
             f"What we clear away on the hosts up to {ROUND_SECONDS:.0f} s after the last answer is not in the tables: "
             f"it takes {clearing.controller:.2f} ms of CPU for each job here, and {clearing.hosts:.2f} ms there."
         ),
+        (
+            "A plain command does less: it ends with its connection, nothing limits its time or its output, and what "
+            "it leaves behind goes on. The fair comparison of the ways there is the command that we send."
+        ),
         f"Who decides on no goal takes part in {_ROUNDS_BESIDES_GOALS} rounds at most.",
         (
             "clush, pssh, pdsh, Ansible and pyinfra give all hosts one task: they are run where there are as many jobs "
@@ -230,12 +234,13 @@ def _notes(clearing: _Clearing) -> list[str]:
         ),
         "The command line, pyinfra and one ssh after another connect anew in each call: there is no warm row of them.",
         (
-            "Only some were run in the cases with 200 connected hosts, with 250 jobs and more or 100 hosts without "
-            "connections, and with tasks of a second, which has no case of five jobs for each host: it would take long."
+            f"In these cases ({'; '.join(case.title for case in _REST if case.among)}), for the time that it takes, "
+            f"only these were run: {'; '.join(sorted(_CORE))}."
         ),
+        "Not run at all: 1,000 jobs on 200 hosts that nobody is connected with, and more than one job of 1 s a host.",
     ]
     for most in sorted({entry.most_jobs for entry in entries if entry.most_jobs < max(case.jobs for case in _REST)}):
-        names = ", ".join(entry.name for entry in entries if entry.most_jobs == most)
+        names = "; ".join(entry.name for entry in entries if entry.most_jobs == most)
         notes.append(f"Not run with more than {most} jobs, for the time that takes: {names}.")
     notes += [f"Not run, since {entry.missing} is not installed: {entry.name}." for entry in entries if entry.missing]
     return notes
