@@ -48,7 +48,7 @@ async def test_a_command_that_is_gone_is_told(client: RealClient) -> None:
     client.user.command.unlink()
     verdict = await client.check()
     assert not verdict.connected
-    assert re.search("fail|disconnected|no such file", verdict.words, flags=re.IGNORECASE)
+    assert re.search("fail|disconnected|not found|no such file", verdict.words, flags=re.IGNORECASE)
 
 
 async def test_it_hands_over_what_the_user_has_set(client: RealClient) -> None:
