@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig
 from picoclaw_fleet.config_values import (
+    ALIAS,
     FILE,
     FORMS,
     JUMP,
+    LOGIN,
     NAME,
-    WORD,
     canonical_arch,
     referenced_variable,
 )
@@ -42,7 +43,8 @@ def names(prefix: str = "") -> st.SearchStrategy[str]:
 
 
 SETTINGS = {
-    "user": st.from_regex(WORD[1:-1], fullmatch=True).map(lambda text: text[:255]),
+    "user": st.from_regex(LOGIN[1:-1], fullmatch=True).filter(lambda text: len(text) <= 255),
+    "ssh_config_host": st.from_regex(ALIAS[1:-1], fullmatch=True).filter(lambda text: len(text) <= 255),
     "port": st.integers(1, 65_535),
     "ssh_key": st.from_regex(FILE[1:-1], fullmatch=True),
     "key_passphrase_env": st.just("KEY_PASSPHRASE"),
@@ -129,6 +131,7 @@ def test_every_pattern_is_said_in_words() -> None:
         {"host": ""},
         {"user": "-l"},
         {"user": "a b"},
+        {"user": "a\\"},
         {"user": ""},
         {"arch": ""},
         {"ssh_key": "id_rsa"},
@@ -167,6 +170,28 @@ def test_a_value_of_the_wrong_form_is_refused(keys: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as caught:
         host(**keys)
     assert [error["loc"][0] for error in caught.value.errors()] == list(keys)
+
+
+@given(
+    key=st.sampled_from(["host", "user", "jump", "ssh_config_host"]),
+    mark=st.sampled_from([*"'\"`;&<>|(){} \t\n\r\0", "$(", "${IFS}"]),
+    before=st.sampled_from(["", "web1", "gate,web1", "eric@web1", "[::1]:22,web1"]),
+    after=st.sampled_from(["", "touch", ":22", ",web2"]),
+)
+def test_nothing_that_a_shell_gives_a_meaning_to_stands_in_a_name_that_ssh_is_told(
+    key: str, mark: str, before: str, after: str
+) -> None:
+    with pytest.raises(ValidationError):
+        host(**{key: f"{before}{mark}{after}"})
+
+
+@given(
+    key=st.sampled_from(["host", "user", "jump", "ssh_config_host", "arch", "model", "provider"]),
+    option=st.text(alphabet="oProxyCommand=x", max_size=20),
+)
+def test_nothing_that_ssh_is_told_can_be_taken_for_an_option(key: str, option: str) -> None:
+    with pytest.raises(ValidationError):
+        host(**{key: f"-{option}"})
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from picoclaw_fleet.bearer_token import SCOPES, Scope
 from picoclaw_fleet.config_values import (
     Address,
+    Alias,
     Arch,
     Env,
     File,
@@ -17,6 +18,7 @@ from picoclaw_fleet.config_values import (
     HttpHost,
     Jump,
     List,
+    Login,
     Name,
     Origin,
     Port,
@@ -41,7 +43,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
-    user: Word | None = Field(default=None, description="Login name. Left out: what ~/.ssh/config says, else your own.")
+    user: Login | None = Field(
+        default=None, description="Login name. Left out: what ~/.ssh/config says, else your own."
+    )
     port: Port | None = Field(default=None, description="SSH port. Left out: what ~/.ssh/config says, else 22.")
     ssh_key: File | None = Field(
         default=None, description="Private key file. Left out: ~/.ssh/config, ssh-agent and the usual files are tried."
@@ -60,7 +64,7 @@ class Settings(BaseModel):
         description="The host's public key ('ssh-ed25519 AAAA...') or its fingerprint ('SHA256:...'); nothing else is "
         "trusted then. Left out: known_hosts decides.",
     )
-    ssh_config_host: Word | None = Field(
+    ssh_config_host: Alias | None = Field(
         default=None, description="Alias to look up in ~/.ssh/config. Left out: the host's address is looked up."
     )
     known_hosts: File | None = Field(

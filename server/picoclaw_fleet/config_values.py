@@ -22,13 +22,21 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 ENV_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 LINE = r"^[^\x00-\x1f\x7f]*$"
 WORD = r"^[^\s\x00-\x1f\x7f-][^\s\x00-\x1f\x7f]*$"
+# What means something to a shell stands in no name: ~/.ssh/config may put a name into the shell of a ProxyCommand.
+# OpenSSH refuses the same (ssh.c, valid_hostname and valid_ruser).
+_MARKS = r"'\"`$\\;&<>|(){}"
+_IN_ALIAS = rf"[^\s\x00-\x1f\x7f{_MARKS}"
+_IN_NAME = rf"{_IN_ALIAS}@/:,\[\]"
+_IN_LOGIN = r"[^\s\x00-\x1f\x7f'\"`;&<>|(){}"
+ALIAS = rf"^{_IN_ALIAS}-]{_IN_ALIAS}]*$"
+LOGIN = rf"^{_IN_LOGIN}\\-](?:{_IN_LOGIN}]*{_IN_LOGIN}\\])?$"
 ADDRESS = (
-    r"^(?:[^\s\x00-\x1f\x7f@/:,\[\]-][^\s\x00-\x1f\x7f@/:,\[\]]*"
+    rf"^(?:{_IN_NAME}-]{_IN_NAME}]*"
     r"|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9._-]+)?)$"
 )
 _HOP = (
-    r"(?:[^\s\x00-\x1f\x7f@,:\[\]/-][^\s\x00-\x1f\x7f@,:\[\]/]*@)?"
-    r"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|[^\s\x00-\x1f\x7f@,:\[\]/-][^\s\x00-\x1f\x7f@,:\[\]/]*)"
+    rf"(?:{_IN_NAME}-]{_IN_NAME}]*@)?"
+    rf"(?:\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]|{_IN_NAME}-]{_IN_NAME}]*)"
     r"(?::[1-9][0-9]{0,4})?"
 )
 JUMP = rf"^{_HOP}(?:,{_HOP})*$"
@@ -52,6 +60,8 @@ FORMS: Mapping[str, str] = MappingProxyType(
         ENV_NAME: "has to be the name of an environment variable, such as ANTHROPIC_API_KEY",
         LINE: "has to be one line of text without control characters",
         WORD: "has to be one word without blanks that does not begin with '-'",
+        ALIAS: "has to be one word without blanks and without what shells give a meaning to, such as ; or $",
+        LOGIN: "has to be a login name: one word without quotes and without what shells give a meaning to, such as ;",
         ADDRESS: "has to be a host name or an IP address alone; a login name stands under 'user', a port under 'port'",
         JUMP: "has to be a host's name or user@host:port, several hops separated by commas",
         HOST_KEY: "has to be a public host key such as 'ssh-ed25519 AAAA...', or its fingerprint 'SHA256:...'",
@@ -167,6 +177,8 @@ Name = Annotated[str, Field(pattern=NAME)]
 HostName = Annotated[Name, AfterValidator(_not_reserved)]
 Address = Annotated[str, Field(pattern=ADDRESS, max_length=255)]
 Arch = Annotated[str, Field(pattern=WORD, max_length=32), AfterValidator(canonical_arch)]
+Alias = Annotated[str, Field(pattern=ALIAS, max_length=255)]
+Login = Annotated[str, Field(pattern=LOGIN, max_length=255)]
 Word = Annotated[str, Field(pattern=WORD, max_length=255)]
 HostKey = Annotated[str, Field(pattern=HOST_KEY)]
 Port = Annotated[int, Field(ge=1, le=HIGHEST_PORT)]
