@@ -159,5 +159,6 @@ def test_storing_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_page_of_nothing_is_empty_and_the_last(tmp_path: Path) -> None:
-    page = OutputStore(tmp_path).page("j_unknown", offset=7, limit=10)
-    assert (page.answer, page.rest, page.next_offset) == ("", "", None)
+    outputs = stored(tmp_path, b"answer", b"rest")
+    for page in (OutputStore(tmp_path).page("j_unknown", offset=7, limit=10), outputs.page("j_one", offset=1 << 100)):
+        assert (page.answer, page.rest, page.next_offset) == ("", "", None)

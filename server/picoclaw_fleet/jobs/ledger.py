@@ -30,6 +30,7 @@ FOREIGN_POLL_SECONDS = 0.5
 """How often a job of another process is looked at while somebody waits for it."""
 
 _RETRY_SECONDS = 5.0
+_BEYOND_ALL = 1 << 62  # SQLite knows no greater numbers than of 64 bits
 _TROUBLE_FIRST = (
     "ORDER BY CASE state WHEN 'failed' THEN 0 WHEN 'lost' THEN 0 WHEN 'timed_out' THEN 1 WHEN 'cancelled' THEN 1 "
     "WHEN 'running' THEN 2 WHEN 'queued' THEN 3 ELSE 4 END, number "
@@ -200,7 +201,8 @@ class Ledger:
         wanted = {"state": state, "host": host, "batch_id": batch_id, "owner": owner}
         given = {column: value for column, value in wanted.items() if value}
         clause = "WHERE " + " AND ".join(["1", *(f"{column} = ?" for column in given)])
-        jobs = await self._select(f"{clause} ORDER BY number DESC LIMIT ? OFFSET ?", *given.values(), limit, offset)
+        span = min(limit, _BEYOND_ALL), min(offset, _BEYOND_ALL)
+        jobs = await self._select(f"{clause} ORDER BY number DESC LIMIT ? OFFSET ?", *given.values(), *span)
         ((total,),) = await self._database.rows(f"SELECT count(*) FROM jobs {clause}", list(given.values()))  # noqa: S608
         return jobs, total
 

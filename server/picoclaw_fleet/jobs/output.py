@@ -143,7 +143,7 @@ def _size(file: Path) -> int:
 
 def _read(file: Path, offset: int, limit: int) -> bytes:
     """Reads what makes at most limit characters; cuts neither a character nor an escape sequence in two."""
-    if offset < 0 or limit <= 0 or not file.exists():
+    if not 0 <= offset < _size(file) or limit <= 0:
         return b""
     with file.open("rb") as opened:
         opened.seek(offset)
