@@ -55,6 +55,17 @@ async def test_a_broadcast_runs_on_each_named_host_even_on_one_that_is_down(smal
     )
 
 
+async def test_the_runner_is_put_on_a_host_once(small_fleet: EmbeddedFleet) -> None:
+    folder = small_fleet.hosts["ada"].home / ".picoclaw/fleet"
+    async with controller(small_fleet) as one:
+        await one.dispatch_many(_tasks(4), hosts=["ada"])
+        (runner,) = folder.glob("*/runner-*")
+        first = runner.stat().st_ino
+        await one.dispatch_many(_tasks(4), hosts=["ada"])
+    # Each time it is put there it is a new file.
+    assert runner.stat().st_ino == first
+
+
 @pytest.mark.parametrize(("max_parallel", "most"), [(0, 4), (3, 3), (1, 1)])
 async def test_max_parallel_and_slots_bound_what_runs_at_once(
     fleet: EmbeddedFleet, tmp_path: Path, max_parallel: int, most: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 
@@ -53,6 +53,7 @@ class HostView:
         left_alone_until: Until when nobody tries to reach it without being asked to, by `time.monotonic()`.
         full_until: Until when it is taken for full, likewise: it has just refused a job for want of a slot.
         probing: Held while it is being probed.
+        installing: Held while our runner is being put there.
         failures: How often contact failed in a row.
     """
 
@@ -63,6 +64,7 @@ class HostView:
     left_alone_until: float = 0.0
     full_until: float = 0.0
     probing: anyio.Lock = field(default_factory=anyio.Lock)
+    installing: anyio.Lock = field(default_factory=anyio.Lock)
     failures: int = 0
     _refusals: int = 0
 
@@ -91,6 +93,11 @@ class HostView:
             return self.ours / self.slots
         running = max(self.facts.running, self.ours)
         return (running + self.facts.load / self.facts.cpus) / self.slots
+
+    @property
+    def has_runner(self) -> bool:
+        """Whether our runner lies there."""
+        return self.facts is not None and self.facts.has_runner
 
     @property
     def is_fresh(self) -> bool:
@@ -136,6 +143,11 @@ class HostView:
         """Takes in what a probe saw."""
         self.facts, self.trouble = facts, None
         self.failures, self.left_alone_until = 0, 0.0
+
+    def note_runner(self, *, there: bool) -> None:
+        """Takes in whether our runner lies there."""
+        if self.facts is not None:
+            self.facts = replace(self.facts, has_runner=there)
 
     def note_failure(self, trouble: HostError) -> None:
         """Leaves the host alone for a growing time."""

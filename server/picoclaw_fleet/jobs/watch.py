@@ -176,7 +176,7 @@ class JobWatch:
                     if ending is not None:
                         await self._finish(job, contact, attendance, ending)
             except RunnerMissingError:
-                contact.runner_missing = True
+                contact.note_missing_runner()
             except JobAbsentError:
                 if not lost_if_absent:
                     raise
@@ -266,7 +266,6 @@ class _Contact:
         self.order = order
         self._overdue_at = math.inf
         self._installed = False
-        self.runner_missing = not facts.has_runner
         self.accepted = False
         self.in_doubt = bool(job.host)
 
@@ -283,8 +282,7 @@ class _Contact:
     async def attend(self) -> AsyncGenerator[Attendance]:
         """Opens a channel on which the job's end can be awaited."""
         host, name, job_id = self.host, self.facts.name, self._job.job_id
-        if self.runner_missing:
-            await self._install()
+        await self._install_runner()
         if self._stopping:
             call = contract.stop(self._pool, host, name, job_id)
         elif self.accepted:
@@ -314,16 +312,25 @@ class _Contact:
         self._overdue_at = time.monotonic() + self.order.seconds + GUARD_GRACE_SECONDS - (now - started)
         return now - started
 
-    async def _install(self) -> None:
-        if self._installed:
-            raise HostError(
-                "the runner was put there, and is gone again.",
-                host=self.host.name,
-                reason=Reason.HOME_NOT_WRITABLE,
-                next_step="See what removes files from ~/.picoclaw there.",
-            )
-        await contract.install_runner(self._pool, self.host, self.facts.name)
-        self._installed, self.runner_missing = True, False
+    def note_missing_runner(self) -> None:
+        """The host has said that the runner is not there."""
+        self._view.note_runner(there=False)
+
+    async def _install_runner(self) -> None:
+        """Puts the runner there if it is missing. Of several jobs for the host, one does it for all."""
+        async with self._view.installing:
+            if self._view.has_runner:
+                return
+            if self._installed:
+                raise HostError(
+                    "the runner was put there, and is gone again.",
+                    host=self.host.name,
+                    reason=Reason.HOME_NOT_WRITABLE,
+                    next_step="See what removes files from ~/.picoclaw there.",
+                )
+            await contract.install_runner(self._pool, self.host, self.facts.name)
+            self._installed = True
+            self._view.note_runner(there=True)
 
 
 def _address(host: Host) -> str:
