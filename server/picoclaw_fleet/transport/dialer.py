@@ -22,7 +22,7 @@ from picoclaw_fleet.transport.wire import JumpWire, TcpWire, Wire, dial
 
 MAX_DIALS = 256
 MAX_LOOKUPS = 32
-MAX_HANDSHAKES = 32
+MAX_HANDSHAKES = 16
 """More gain nothing: the CPU is the limit, and the first result would come with the last."""
 
 
