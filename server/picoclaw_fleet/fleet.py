@@ -372,7 +372,7 @@ class Fleet(AsyncContextManagerMixin):
             LedgerError: The ledger can't be read.
         """
         if state and state not in set(State):
-            raise UsageError(f"There is no state {state!r}.", next_step=f"States are {', '.join(State)}.")
+            raise UsageError(f"There is no state {state[:80]!r}.", next_step=f"States are {', '.join(State)}.")
         jobs, total = await self._ledger.page(
             state=state, host=host, batch_id=batch_id, owner=self._caller.owns_only, offset=offset, limit=limit
         )

@@ -402,6 +402,6 @@ class Ledger:
 
 def _unknown(kind: str, wanted: str) -> UsageError:
     return UsageError(
-        f"There is no {kind} {wanted!r}.",
+        f"There is no {kind} {wanted[:80]!r}.",
         next_step="Ids are those that dispatch and dispatch_many returned; finished jobs are kept for 30 days.",
     )

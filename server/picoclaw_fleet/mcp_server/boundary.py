@@ -18,6 +18,9 @@ from picoclaw_fleet.mcp_server.call import Call, caller_of
 from picoclaw_fleet.mcp_server.schema import portable
 from picoclaw_fleet.nearest import nearest
 
+_MOST_PROBLEMS = 10
+_LONGEST_NAME = 80
+
 
 class FleetTool(Tool):
     """A tool whose errors say what failed and what to do, and nothing else.
@@ -130,12 +133,15 @@ class FleetTool(Tool):
     def _what_is_wrong(self, error: ValidationError) -> str:
         """Says which arguments are wrong, without repeating their values."""
         known = list(self.parameters.get("properties", {}))
+        found = error.errors(include_url=False, include_input=False)
         problems: list[str] = []
-        for problem in error.errors(include_url=False, include_input=False):
-            where = ".".join(str(part) for part in problem["loc"])
+        for problem in found[:_MOST_PROBLEMS]:
+            where = ".".join(str(part)[:_LONGEST_NAME] for part in problem["loc"])
             if problem["type"] == "extra_forbidden":
                 near = nearest(where, known)
                 problems.append(f"unknown argument {where!r}" + (f", did you mean {near[0]!r}?" if near else ""))
             else:
                 problems.append(f"{where}: {problem['msg']}")
+        if len(found) > _MOST_PROBLEMS:
+            problems.append(f"and {len(found) - _MOST_PROBLEMS:,} more")
         return f"{self.name} was not called: {'; '.join(problems)}. Its arguments are {', '.join(known)}."

@@ -110,7 +110,7 @@ def tag_spellings(version: str) -> tuple[str, ...]:
         return ()
     if not _TAG.fullmatch(version):
         raise UsageError(
-            f"{version!r} isn't a version of PicoClaw.", next_step="Use latest or a release's tag, such as v0.2.9."
+            f"{version[:80]!r} isn't a version of PicoClaw.", next_step="Use latest or a release's tag, such as v0.2.9."
         )
     if version[0].isdigit():
         return (version, f"v{version}")
