@@ -79,7 +79,7 @@ class BatchRun:
         self._queues_of: dict[str, list[deque[Job]]] = {host.name: [] for host in hosts}
         for job in jobs:
             self._queue_of(self._choice(job)).append(job)
-        self._scouting: set[str] = set()
+        self._scouting: dict[str, HostView] = {}
         # Those that failed to connect lately come last: they are tried when the others do not do.
         views = [board.view(host) for host in hosts]
         self._unscouted = {view.host.name: view for view in sorted(views, key=lambda view: view.left_alone)}
@@ -136,14 +136,14 @@ class BatchRun:
                 self._send_scout(untried, tasks)
 
     def _send_scout(self, name: str, tasks: TaskGroup) -> None:
-        self._scouting.add(name)
-        tasks.start_soon(self._scout, self._unscouted.pop(name))
+        view = self._scouting[name] = self._unscouted.pop(name)
+        tasks.start_soon(self._scout, view)
 
     async def _scout(self, view: HostView) -> None:
         name = view.host.name
         if not view.is_fresh:
             view = await self._board.look(view.host, max_age=FRESH_SECONDS)
-        self._scouting.discard(name)
+        del self._scouting[name]
         obstacle = view.obstacle()
         if obstacle is None:
             self._usable[name] = view
@@ -162,14 +162,14 @@ class BatchRun:
             if missing <= 0 and all(self._has_live_host(queue) for queue in self._queues_of[name] if queue):
                 continue
             del self._bare[name]
-            self._scouting.add(name)
+            self._scouting[name] = view
             missing -= view.slots
             tasks.start_soon(self._equip, view)
 
     async def _equip(self, view: HostView) -> None:
         assert self._install is not None
         obstacle = await self._install(view.host)
-        self._scouting.discard(view.host.name)
+        del self._scouting[view.host.name]
         view = self._board.view(view.host)
         obstacle = obstacle or view.obstacle()
         if obstacle is not None:
@@ -210,11 +210,9 @@ class BatchRun:
 
     def _assign(self, tasks: TaskGroup) -> None:
         """Gives each free slot a job, the least burdened host first."""
-        if self._ledger_rests_until > time.monotonic():
+        if self._ledger_rests_until > time.monotonic() or self._still_choosing():
             return
         free = [view for view in self._usable.values() if view.free > 0]
-        if self._still_choosing(sum(view.free for view in free)):
-            return
         heap = [(view.burden, self._rank[view.host.name], view) for view in free]
         heapq.heapify(heap)
         while heap and len(self._under_way) < self._most:
@@ -228,17 +226,29 @@ class BatchRun:
             if view.free > 0:
                 heapq.heappush(heap, (view.burden, rank, view))
 
-    def _still_choosing(self, free: int) -> bool:
+    def _still_choosing(self) -> bool:
         """Whether slower hosts get a little longer to show that they are the better choice.
 
         Only where there is a choice, and for as long again as the first one took.
         """
-        if not free or not self._scouting or self._waiting >= free:
-            return False
-        if self._choose_until is None:
+        if self._choose_until is None and self._has_choice():
             now = time.monotonic()
             self._choose_until = now + max(now - self._began, _LEAST_CHOOSING_SECONDS)
-        return time.monotonic() < self._choose_until
+        return self._choose_until is not None and time.monotonic() < self._choose_until and self._has_choice()
+
+    def _has_choice(self) -> bool:
+        """Whether jobs that could go now may find a better place soon: else each free slot will be needed anyway."""
+        free = sum(max(view.free, 0) for view in self._usable.values())
+        to_come = sum(max(view.free, 0) for view in self._scouting.values())
+        startable = min(self._waiting, self._most - len(self._under_way))
+        if not free or not to_come or startable >= free + to_come:
+            return False
+        known, awaited = self._usable.keys(), self._scouting.keys()
+        return any(
+            not known.isdisjoint(names) and not awaited.isdisjoint(names)
+            for names, queue in self._queues.items()
+            if queue
+        )
 
     def _next_for(self, name: str) -> Job | None:
         for queue in self._queues_of[name]:
@@ -286,7 +296,7 @@ class BatchRun:
 
     def _fail_the_stranded(self) -> None:
         missed = {name for name in self._served & self._resting.keys() if self._resting[name].failures < _LOST_FOR_GOOD}
-        for names in self._queues_without(self._usable, self._scouting, self._unscouted, missed):
+        for names in self._queues_without(self._usable, self._scouting, self._bare, self._unscouted, missed):
             obstacles = [self._dropped[name] for name in names]
             message = " ".join(obstacle.message for obstacle in obstacles[:_SHOWN_OBSTACLES])
             if len(obstacles) > 1:

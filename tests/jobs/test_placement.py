@@ -1,0 +1,54 @@
+"""Which hosts a batch goes to when they make themselves known one after the other."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from tests.embedded_fleet import EmbeddedFleet
+from tests.faults.link import Link
+from tests.jobs.scenario import SECONDS, controller
+
+from picoclaw_fleet.assignment import Assignment
+
+
+def _tasks(count: int) -> list[Assignment]:
+    return [Assignment(task=f"task {number}") for number in range(count)]
+
+
+async def test_as_many_tasks_as_one_host_could_take_are_shared_by_all_that_are_idle(
+    small_fleet: EmbeddedFleet,
+) -> None:
+    async with controller(small_fleet) as one:
+        batch = await one.dispatch_many(_tasks(6), wait_seconds=SECONDS)
+    assert Counter(job.host for job in batch.jobs) == {"ada": 2, "bob": 2, "cyd": 2}
+
+
+async def test_a_host_that_says_nothing_does_not_keep_the_tasks_from_the_others(small_fleet: EmbeddedFleet) -> None:
+    host = small_fleet.hosts["bob"]
+    async with Link(host.address, host.port) as link:
+        small_fleet.entries[1]["port"] = link.port
+        small_fleet.write_config()
+        link.stall()
+        async with controller(small_fleet) as one:
+            batch = await one.dispatch_many(_tasks(4), hosts=["ada", "bob"], wait_seconds=5)
+    assert Counter(job.host for job in batch.jobs if job.state == "succeeded") == {"ada": 4}
+
+
+async def test_a_host_without_picoclaw_is_no_trouble_for_a_broadcast_while_another_is_slow_to_answer(
+    small_fleet: EmbeddedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    (small_fleet.hosts["ada"].home / ".local/bin/picoclaw").unlink()
+    host = small_fleet.hosts["bob"]
+    async with Link(host.address, host.port) as link:
+        small_fleet.entries[1]["port"] = link.port
+        small_fleet.write_config()
+        link.stall()
+        async with controller(small_fleet) as one:
+            batch = await one.dispatch_many(_tasks(1), hosts=["all"], mode="broadcast", wait_seconds=1)
+            assert batch.counts.failed == 0
+            link.flow()
+            batch = await one.result(batch_id=batch.batch_id, wait_seconds=SECONDS)
+    ends = {(job["host"], job["state"], job["reason"]) for job in batch.model_dump()["jobs"]}
+    assert ends == {("ada", "failed", "key_missing"), ("bob", "succeeded", None), ("cyd", "succeeded", None)}
