@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.embedded_fleet import EmbeddedFleet
-from tests.jobs.scenario import SMALL_PICOCLAW
+from tests.jobs.scenario import SMALL_PICOCLAW, until
 from tests.lying_host import add_lying_host
 from tests.mcp_server.caller import Caller
 
@@ -87,6 +88,23 @@ async def test_a_host_that_lies_about_its_job_keeps_no_other_job_of_the_batch_fr
         assert not any(line.startswith(FORGED) for line in shown.splitlines())
     # What follows is written down as well.
     assert (await call("dispatch", task="one more", host="ada")).data["state"] == "succeeded"
+
+
+async def test_a_host_that_denies_the_job_it_is_to_stop_takes_nothing_else_with_it(
+    fleet: EmbeddedFleet, call: Caller
+) -> None:
+    runner = f'case $verb in start) {STARTED} sleep 60 ;; *) echo "$nonce absent"; echo >>"$HOME/denials" ;; esac'
+    await add_lying_host(fleet, "denier", runner=runner)
+    fleet.write_config()
+    job = await call("dispatch", task="x", host="denier", wait_seconds=1)
+    denied = fleet.hosts["denier"].home / "denials"
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(call, "job_cancel", job_id=job.data["job_id"]))
+        await until(anyio.Path(denied).exists)
+        honest = await call("dispatch", task="another", host="ada")
+        assert honest.data["state"] == "succeeded"
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_host_that_lists_files_without_end_is_not_listened_to_for_ever(

@@ -148,7 +148,7 @@ class JobWatch:
         try:
             async with contract.stop(self._pool, view.host, view.facts.name, job.job_id) as attendance:
                 await attendance.ended()
-        except RunnerMissingError:
+        except (RunnerMissingError, JobAbsentError):
             logger.info("job %s never came to %s", job.job_id, view.host.name)
 
     def _take_back(self, job: Job, host: str) -> None:
