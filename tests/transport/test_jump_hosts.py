@@ -8,9 +8,11 @@ import signal
 import socket
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
+import asyncssh
 import pytest
 from tests.servers import NOBODY, ClientKey, DropbearServer, OpenSshServer
 
@@ -120,6 +122,30 @@ async def test_a_jump_of_none_overrides_the_ssh_config(server: OpenSshServer, in
     (own_home / ".ssh" / "config").write_text("Host *\n  ProxyJump nowhere.invalid\n")
     async with Pool() as pool:
         assert (await pool.run(replace(inner, jump="none"), "echo direct")).stdout == b"direct\n"
+
+
+async def test_a_jump_host_that_hangs_up_whenever_it_is_to_pass_on_is_named(key: ClientKey) -> None:
+    class Rude(asyncssh.SSHServer):
+        def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+            self._connection = conn
+
+        def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+            self._connection.abort()
+            return False
+
+    host_key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+    allowed = asyncssh.import_authorized_keys(key.public)
+    server = await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=Rude, server_host_keys=[host_key], authorized_client_keys=allowed, config=None
+    )
+    pinned = host_key.export_public_key("openssh").decode()
+    rude = replace(NOBODY, name="rude", address="127.0.0.1", port=server.get_port(), ssh_key=key.path, host_key=pinned)
+    behind = replace(rude, name="behind", port=22, jump="rude", host_key="")
+    async with server, Pool({"rude": rude}.get) as pool:
+        for reach in (partial(pool.run, command="true"), pool.offered_key):
+            with pytest.raises(HostError, match="jump host rude") as failure:
+                await reach(behind)
+            assert (failure.value.host, failure.value.reason) == ("behind", Reason.UNREACHABLE)
 
 
 async def test_jump_hosts_in_a_circle_are_refused_from_whichever_end(gate: Host, inner: Host) -> None:

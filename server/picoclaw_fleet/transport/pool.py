@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import asyncssh
 
@@ -24,6 +24,8 @@ from picoclaw_fleet.transport.route import Resolve, next_hop
 
 CLOSING_SECONDS = 1.0
 _PIECE = 64 << 10
+
+T = TypeVar("T")
 
 
 class Pool:
@@ -127,8 +129,7 @@ class Pool:
         Raises:
             HostError: The host can't be reached, or does not speak SSH.
         """
-        access = await asyncio.to_thread(self._accesses.get, host)
-        return await self._dialer.offered_key(host, access, await self._jump(host, access))
+        return await self._by_its_way(host, self._dialer.offered_key)
 
     async def aclose(self) -> None:
         """Close all connections, within a second; what runs on them loses contact."""
@@ -169,15 +170,20 @@ class Pool:
         return await link.connection(host.name, lane)
 
     async def _connect(self, host: Host) -> Connection:
-        access = await asyncio.to_thread(self._accesses.get, host)
-        try:
-            connection = await self._dialer.connect(host, access, await self._jump(host, access))
-        except ConnectionSpentError:
-            # The jump host's connection turned out to be dead; the next one is new.
-            connection = await self._dialer.connect(host, access, await self._jump(host, access))
+        connection = await self._by_its_way(host, self._dialer.connect)
         self._connections.add(connection)
         connection.when_broken(lambda: self._connections.discard(connection))
         return connection
+
+    async def _by_its_way(self, host: Host, reach: Callable[[Host, Access, Connection | None], Awaitable[T]]) -> T:
+        access = await asyncio.to_thread(self._accesses.get, host)
+        with suppress(ConnectionSpentError):
+            return await reach(host, access, await self._jump(host, access))
+        # The jump host's connection turned out to be dead; the next one is new. Once is enough.
+        try:
+            return await reach(host, access, await self._jump(host, access))
+        except ConnectionSpentError as spent:
+            raise faults.behind(host.name, spent.fault) from spent
 
     async def _jump(self, host: Host, access: Access) -> Connection | None:
         hop = next_hop(host, access.settings, self._resolve)
