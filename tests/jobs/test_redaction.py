@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from itertools import pairwise
 
@@ -25,6 +26,7 @@ SHAPES = (
     "xoxb-" + "12345-abcde-" * 4,
     "AKIA" + "A1B2" * 4,
     "AIza" + "a1B2_" * 7,
+    "pcf_" + "a1B2-_3" * 6,
 )
 HARMLESS = (
     "risk-management-framework-for-all",
@@ -100,3 +102,8 @@ def test_no_more_is_held_back_than_a_secret_is_long() -> None:
     redactor = Redactor(KNOWN)
     given_away = sum(len(redactor.feed(bytes(random.Random(1).randbytes(1 << 16)))) for _ in range(20))
     assert 20 * (1 << 16) - given_away <= 400
+
+
+def test_a_secret_that_is_no_text_is_known_by_its_bytes() -> None:
+    redactor = Redactor([os.fsdecode(b"abc\xff\xfedefgh")])
+    assert redactor.feed(b"it is abc\xff\xfedefgh.") + redactor.flush() == b"it is " + PLACEHOLDER + b"."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
 from tests.servers import NOBODY
 
 from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.worker.contract import Order
 from picoclaw_fleet.worker.settings import secrets_of, settings_of
 
 
@@ -54,3 +56,10 @@ def test_short_values_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_restriction_to_the_workspace_is_a_setting(wanted: bool, value: str) -> None:
     settings = settings_of(replace(NOBODY, restrict_to_workspace=wanted))
     assert settings == {"PICOCLAW_AGENTS_DEFAULTS_RESTRICT_TO_WORKSPACE": value}
+
+
+def test_a_value_that_is_no_text_goes_to_the_host_byte_for_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN_OF_MINE", os.fsdecode(b"latin \xe9"))
+    settings = settings_of(replace(NOBODY, env={"TOKEN": "${TOKEN_OF_MINE}"}))
+
+    assert Order("j_x", b"task", 1, 1, 1, settings).stdin() == b"TOKEN=latin \xe9\n\ntask"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
+
+from picoclaw_fleet.bearer_token import PREFIX
 
 PLACEHOLDER = b"[secret]"
 
@@ -19,6 +22,7 @@ _KEY_SHAPES = {  # how a key begins, and how it goes on
     **dict.fromkeys((b"xoxa-", b"xoxb-", b"xoxe-", b"xoxp-", b"xoxr-", b"xoxs-"), _SHORT),  # Slack
     **dict.fromkeys((b"AKIA", b"ASIA"), rb"[0-9A-Z]{16}"),  # AWS
     b"AIza": rb"[0-9A-Za-z_-]{35}",  # Google
+    PREFIX.encode(): _WORD,  # our own, for HTTP
 }
 # A key stands at the beginning of a word: `risk-management-framework` holds none.
 _SHAPES = rb"(?<![A-Za-z0-9])(?:%b)" % b"|".join(re.escape(sign) + rest for sign, rest in _KEY_SHAPES.items())
@@ -33,7 +37,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = sorted((value.encode() for value in secrets), key=len, reverse=True)
+        known = sorted(map(os.fsencode, secrets), key=len, reverse=True)
         self._pattern = re.compile(b"|".join([*map(re.escape, known), _SHAPES]))
         self._signs = (*known, *_KEY_SHAPES)
         self._reach = max([_LONGEST_SHAPE, *map(len, known)])

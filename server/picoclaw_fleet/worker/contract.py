@@ -11,6 +11,7 @@ first line that begins with the call's nonce is dropped. The words after the non
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -101,7 +102,7 @@ class Order:
     def stdin(self) -> bytes:
         """Settings, an empty line, the task."""
         settings = "".join(f"{name}={value}\n" for name, value in self.settings.items())
-        return settings.encode() + b"\n" + self.task
+        return os.fsencode(settings) + b"\n" + self.task
 
 
 @dataclass(frozen=True, slots=True)
