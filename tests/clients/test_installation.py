@@ -45,11 +45,12 @@ ENVIRONMENTS: dict[str, dict[str, Any]] = {
         "env_vars": ["SSH_AUTH_SOCK", "ANTHROPIC_API_KEY"],
     },
     "gemini": {
+        "timeout": 600_000,
         "env": {
             "PICOCLAW_FLEET_CONFIG": "/srv/fleet.json",
             "SSH_AUTH_SOCK": "$SSH_AUTH_SOCK",
             "ANTHROPIC_API_KEY": "$ANTHROPIC_API_KEY",
-        }
+        },
     },
     "zed": {
         "source": "custom",

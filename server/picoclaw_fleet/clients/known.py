@@ -96,6 +96,8 @@ def _clients(environ: Mapping[str, str]) -> tuple[Client, ...]:
             file=home / ".gemini/settings.json",
             project_file=".gemini/settings.json",
             servers=("mcpServers",),
+            # In ms, as long as it grants a call anyway; without it `gemini mcp list` gives up connecting after 5 s.
+            fixed={"timeout": 600_000},
             # It passes its variables on, but for those with KEY, AUTH and the like in their names.
             reference="$NAME",
             add=f"gemini mcp add -s user {SCRIPT}",
