@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -24,7 +25,7 @@ from picoclaw_fleet.config_files import ConfigSource
 from picoclaw_fleet.errors import HostError, LedgerError, Reason, State, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.jobs.adoption import Adoption
-from picoclaw_fleet.jobs.board import Board
+from picoclaw_fleet.jobs.board import Board, HostView
 from picoclaw_fleet.jobs.dispatcher import Dispatcher
 from picoclaw_fleet.jobs.housekeeping import Housekeeping
 from picoclaw_fleet.jobs.intake import Mode, new_job, new_jobs
@@ -160,20 +161,7 @@ class Fleet(AsyncContextManagerMixin):
             UsageError: A selector matches nothing, or the config can't be used.
         """
         chosen = self.inventory().select(hosts)
-        done = 0
-
-        async def look(host: Host) -> None:
-            nonlocal done
-            await self._board.look(host)
-            done += 1
-
-        async with (
-            reporting(progress, lambda: f"{done} of {len(chosen)} hosts have answered"),
-            anyio.create_task_group() as looks,
-        ):
-            for host in chosen:
-                looks.start_soon(look, host)
-        views = [self._board.view(host) for host in chosen]
+        views = await self._look_at(chosen, progress)
         return await self._with_news(report.hosts_result(views, self._board.twins(chosen)))
 
     async def dispatch(
@@ -319,14 +307,15 @@ class Fleet(AsyncContextManagerMixin):
             UsageError: Nothing was begun: a bad selector or version, or a config that can't be used.
         """
         _check_wait(wait_seconds)
+        began = time.monotonic()
         chosen = self.inventory().select(hosts)
         if not hosts:
-            await self.status(progress=progress)
-            chosen = tuple(host for host in chosen if self._board.view(host).obstacle() is not None)
+            views = await self._look_at(chosen, progress)
+            chosen = tuple(view.host for view in views if view.obstacle() is not None)
         defaults = self._roster.defaults()
         wanted = version or defaults.version
         runs = self._rollout.deploy(chosen, self._releases.of(defaults), version=wanted, force=force, local=local)
-        return await self._watch_runs(runs, wait_seconds, progress, on_change)
+        return await self._watch_runs(runs, began, wait_seconds, progress, on_change)
 
     async def teardown(
         self,
@@ -353,7 +342,7 @@ class Fleet(AsyncContextManagerMixin):
         if not hosts:
             raise UsageError("Teardown needs hosts to be named.", next_step='Give hosts, ["all"] if that is meant.')
         runs = self._rollout.teardown(self.inventory().select(hosts), purge=purge)
-        return await self._watch_runs(runs, wait_seconds, progress, on_change)
+        return await self._watch_runs(runs, time.monotonic(), wait_seconds, progress, on_change)
 
     async def jobs(
         self, *, state: str = "", host: str = "", batch_id: str = "", offset: int = 0, limit: int = 20
@@ -420,11 +409,28 @@ class Fleet(AsyncContextManagerMixin):
         await self._rollout.watch(runs)
         return runs[0].result.error(host.name)
 
+    async def _look_at(self, hosts: Sequence[Host], progress: Progress | None) -> list[HostView]:
+        seen: list[HostView] = []
+
+        async def look(host: Host) -> None:
+            seen.append(await self._board.look(host))
+
+        async with (
+            reporting(progress, lambda: f"{len(seen)} of {len(hosts)} hosts have answered"),
+            anyio.create_task_group() as looks,
+        ):
+            for host in hosts:
+                looks.start_soon(look, host)
+        return [self._board.view(host) for host in hosts]
+
     async def _watch_runs(
-        self, runs: Sequence[HostRun], seconds: float, progress: Progress | None, on_change: OnChange | None
+        self, runs: Sequence[HostRun], began: float, wait: float, progress: Progress | None, on_change: OnChange | None
     ) -> HostsResult:
-        with anyio.move_on_after(seconds):
-            async with reporting(progress, lambda: f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"):
+        def describe() -> str:
+            return f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"
+
+        with anyio.move_on_after(began + wait - time.monotonic()):
+            async with reporting(progress, describe, began=began):
                 await self._rollout.watch(runs, on_change)
         views = [self._board.view(run.host) for run in runs]
         return await self._with_news(report.rollout_result(runs, views))

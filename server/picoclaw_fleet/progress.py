@@ -18,22 +18,25 @@ Progress = Callable[[float, str], Awaitable[None]]
 
 
 @asynccontextmanager
-async def reporting(progress: Progress | None, describe: Callable[[], str]) -> AsyncGenerator[None]:
+async def reporting(
+    progress: Progress | None, describe: Callable[[], str], *, began: float | None = None
+) -> AsyncGenerator[None]:
     """Reports every few seconds for as long as the block takes.
 
     Args:
         progress: Whom to tell; None for nobody.
         describe: Says how far the work has come.
+        began: When the call began, by `time.monotonic()`; None for now.
     """
     if progress is None:
         yield
         return
-    began = time.monotonic()
+    since = time.monotonic() if began is None else began
 
     async def report_now_and_then() -> None:
         while True:
             await anyio.sleep(PROGRESS_SECONDS)
-            await progress(round(time.monotonic() - began, 1), describe())
+            await progress(round(time.monotonic() - since, 1), describe())
 
     failure: FleetError | None = None
     async with anyio.create_task_group() as tasks:

@@ -107,6 +107,21 @@ async def test_what_ended_while_nobody_was_there_is_brought_home_and_is_news_onc
         assert (await _see(second, job_id)).answer == "done: x"
 
 
+async def test_news_is_not_lost_in_a_deploy_that_looks_at_the_hosts_first(fleet: EmbeddedFleet) -> None:
+    async with controller(fleet) as one:
+        job_id = (await one.dispatch("x", wait_seconds=0)).job_id
+        await until(lambda: _has_ended(one, job_id))
+        deployed = await one.deploy()
+        assert deployed.summary == "All hosts are ready."
+        assert [job_id in notice for notice in deployed.notices] == [True]
+        assert (await one.status()).notices == []
+
+
+async def _has_ended(fleet: Fleet, job_id: str) -> bool:
+    """Looks where looking is not taken for a caller's."""
+    return (await fleet._ledger.job(job_id)).state.finished  # pyright: ignore[reportPrivateUsage]
+
+
 async def test_one_of_two_processes_watches_and_the_other_one_sees_the_end(fleet: EmbeddedFleet, gate: Gate) -> None:
     job_id = await _dispatch_and_die(fleet, gate)
     async with controller(fleet) as second, controller(fleet) as third:
