@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
-from mcp.types import InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from pydantic import AnyUrl, BaseModel
 
 from picoclaw_fleet.errors import FleetError, UsageError
@@ -29,7 +30,8 @@ _SESSION: ContextVar[Session] = ContextVar("session")
 class FleetServer(MCPServer[Session]):
     """A server whose resources know who reads them, and whose errors say what failed and what to do.
 
-    The SDK (2.3) gives no context to resources without parameters, and says nothing of errors that it does not know.
+    The SDK (2.3) gives no context to resources without parameters, says nothing of errors that it does not know, and
+    takes the question for a prompt that there isn't for a fault of the server.
     """
 
     async def read_resource(
@@ -58,6 +60,16 @@ class FleetServer(MCPServer[Session]):
             _SESSION.reset(token)
             if session.audit is not None:
                 await session.audit.note(call)
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Session, Any] | None = None
+    ) -> GetPromptResult:
+        """Refuses: there are no prompts.
+
+        Raises:
+            MCPError: Always.
+        """
+        raise MCPError(INVALID_PARAMS, f"There is no prompt {name[:80]!r}; this server has tools and resources.")
 
 
 def declare(server: FleetServer) -> None:

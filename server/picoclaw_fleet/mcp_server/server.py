@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from mcp.server.mcpserver import MCPServer
@@ -18,6 +19,7 @@ from picoclaw_fleet.mcp_server.offer import offered
 from picoclaw_fleet.mcp_server.resources import FleetServer, declare
 from picoclaw_fleet.mcp_server.session import Session
 from picoclaw_fleet.mcp_server.tools import TOOLS
+from picoclaw_fleet.plain_text import clean, one_line
 from picoclaw_fleet.serving import Serving
 
 INSTRUCTIONS = """\
@@ -73,9 +75,23 @@ def create_server(
     return server
 
 
+class _LineByLine(logging.Formatter):
+    """A line for each record, and tracebacks set in: what others put into one can't pass for another record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        lines = super().formatException(ei).splitlines()
+        return "\n".join(f"    {clean(line.encode(errors='replace'))}" for line in lines)
+
+
 def log_plainly() -> None:
     """Sends warnings to stderr. The SDK's own handler, which this forestalls, draws boxes that no log can show."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LineByLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 async def serve_stdio(serving: Serving) -> None:
