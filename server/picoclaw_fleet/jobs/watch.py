@@ -98,7 +98,7 @@ class JobWatch:
         try:
             # From its first byte on the job may be there; whoever comes after us has to know where to look.
             await self._ledger.committed()
-            if await self._ledger.is_to_stop(job) and not contact.in_doubt:
+            if self._ledger.is_to_stop(job) and not contact.in_doubt:
                 self._take_back(job, host="")
                 job.cancel("It was cancelled before it was sent.")
                 self._ledger.record(job)
