@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.real_clients.client import SERVER, RealClient, Verdict
+from tests.real_clients.client import RealClient, Verdict
 from tests.real_clients.user import User
 
-_PREFIX = f"mcp__{SERVER}__"
 _PRINT = ("claude", "-p", "--output-format", "stream-json", "--verbose")
 
 
@@ -19,6 +18,7 @@ class ClaudeCode(RealClient):
 
     name = "claude-code"
     title = "Claude Code"
+    command = "claude"
 
     def __init__(self, user: User) -> None:
         super().__init__(user)
@@ -27,15 +27,15 @@ class ClaudeCode(RealClient):
 
     async def check(self) -> Verdict:
         said = await self.user.run("claude", "mcp", "list")
-        return Verdict(f"{SERVER}: " in said.out and "✔ Connected" in said.out, said.all)
+        return Verdict(f"{self.server}: " in said.out and "✔ Connected" in said.out, said.all)
 
     async def tools(self) -> set[str]:
         first = await self._first_line()
-        assert [(one["name"], one["status"]) for one in first["mcp_servers"]] == [(SERVER, "connected")]
-        return {name.removeprefix(_PREFIX) for name in first["tools"] if name.startswith(_PREFIX)}
+        assert [(one["name"], one["status"]) for one in first["mcp_servers"]] == [(self.server, "connected")]
+        return {name.removeprefix(self._prefix) for name in first["tools"] if name.startswith(self._prefix)}
 
     async def call(self, tool: str, **arguments: Any) -> str:
-        request = {"subtype": "mcp_call", "tool": _PREFIX + tool, "arguments": arguments}
+        request = {"subtype": "mcp_call", "tool": self._prefix + tool, "arguments": arguments}
         async with self.user.dialogue(*_PRINT, "--input-format", "stream-json") as dialogue:
             for number, asked in enumerate(({"subtype": "initialize"}, request)):
                 dialogue.say({"type": "control_request", "request_id": str(number), "request": asked})
@@ -48,6 +48,10 @@ class ClaudeCode(RealClient):
 
     async def skills(self) -> set[str]:
         return set((await self._first_line())["skills"])
+
+    @property
+    def _prefix(self) -> str:
+        return f"mcp__{self.server}__"
 
     async def _first_line(self) -> dict[str, Any]:
         # Else it would not wait for servers that take their time.

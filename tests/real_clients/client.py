@@ -9,8 +9,6 @@ from typing import Any, ClassVar
 
 from tests.real_clients.user import User
 
-SERVER = "picoclaw-fleet"
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -26,13 +24,17 @@ class RealClient(ABC):
     Attributes:
         name: What `picoclaw-fleet clients` calls it.
         title: What the README calls it.
+        command: Its command.
+        server: What it calls our server.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    command: ClassVar[str]
 
     def __init__(self, user: User) -> None:
         self.user = user
+        self.server = "picoclaw-fleet"
 
     @abstractmethod
     async def check(self) -> Verdict:

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from tests.real_clients.client import SERVER, RealClient, Verdict
+from tests.real_clients.client import RealClient, Verdict
 
 _QUIET = ("-c", "analytics.enabled=false", "-c", "check_for_update_on_startup=false")
 _HELLO: dict[str, Any] = {
@@ -24,6 +24,7 @@ class Codex(RealClient):
 
     name = "codex"
     title = "Codex"
+    command = "codex"
 
     async def check(self) -> Verdict:
         status = await self._status()
@@ -37,7 +38,7 @@ class Codex(RealClient):
     async def call(self, tool: str, **arguments: Any) -> str:
         async with self._app_server() as ask:
             thread = (await ask("thread/start", cwd=str(self.user.project)))["thread"]["id"]
-            done = await ask("mcpServer/tool/call", threadId=thread, server=SERVER, tool=tool, arguments=arguments)
+            done = await ask("mcpServer/tool/call", threadId=thread, server=self.server, tool=tool, arguments=arguments)
         (content,) = done["content"]
         return content["text"]
 
@@ -53,7 +54,7 @@ class Codex(RealClient):
     async def _status(self) -> dict[str, Any]:
         async with self._app_server() as ask:
             servers = (await ask("mcpServerStatus/list"))["data"]
-        (status,) = [one for one in servers if one["name"] == SERVER]
+        (status,) = [one for one in servers if one["name"] == self.server]
         return status
 
     @asynccontextmanager

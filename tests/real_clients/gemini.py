@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.real_clients.client import SERVER, RealClient, Verdict
+from tests.real_clients.client import RealClient, Verdict
 from tests.real_clients.scripted_model import ENDING, ScriptedModel
 from tests.real_clients.user import User
 
-_PREFIX = f"mcp_{SERVER}_"
 _SETTINGS = {
     "security": {"auth": {"selectedType": "gemini-api-key"}},
     "privacy": {"usageStatisticsEnabled": False},
@@ -24,6 +23,7 @@ class GeminiCli(RealClient):
 
     name = "gemini"
     title = "Gemini CLI"
+    command = "gemini"
 
     def __init__(self, user: User) -> None:
         super().__init__(user)
@@ -34,15 +34,15 @@ class GeminiCli(RealClient):
 
     async def check(self) -> Verdict:
         said = await self.user.run("gemini", "mcp", "list")
-        return Verdict(f"✓ {SERVER}" in said.all and "- Connected" in said.all, said.all)
+        return Verdict(f"✓ {self.server}" in said.all and "- Connected" in said.all, said.all)
 
     async def tools(self) -> set[str]:
         with ScriptedModel([]) as model:
             await self._ask(model)
-        return {name.removeprefix(_PREFIX) for name in model.offered if name.startswith(_PREFIX)}
+        return {name.removeprefix(self._prefix) for name in model.offered if name.startswith(self._prefix)}
 
     async def call(self, tool: str, **arguments: Any) -> str:
-        with ScriptedModel([(_PREFIX + tool, arguments)]) as model:
+        with ScriptedModel([(self._prefix + tool, arguments)]) as model:
             await self._ask(model)
         (result,) = model.results
         return result
@@ -54,6 +54,10 @@ class GeminiCli(RealClient):
     async def skills(self) -> set[str]:
         said = await self.user.run("gemini", "skills", "list")
         return {line.removesuffix(" [Enabled]") for line in said.out.splitlines() if line.endswith(" [Enabled]")}
+
+    @property
+    def _prefix(self) -> str:
+        return f"mcp_{self.server}_"
 
     async def _ask(self, model: ScriptedModel) -> None:
         said = await self.user.run(*_ASK, GEMINI_API_KEY="none", GOOGLE_GEMINI_BASE_URL=model.base_url)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.embedded_fleet import EmbeddedFleet
+from tests.mcp_server.served import make_tokens, served
 from tests.real_clients.client import RealClient
 
 pytestmark = pytest.mark.timeout(300)
@@ -70,6 +71,18 @@ async def test_what_the_user_has_set_no_more_does_not_keep_it_from_connecting(cl
     for start in client.user.starts():
         # Left out, empty, or handed over as it stands in the client's configuration: the server has to bear all three.
         assert all(start.get(name, "") in ("", f"${{{name}}}") for name in SECRETS)
+
+
+async def test_it_works_over_http_as_the_guide_says(client: RealClient, fleet: EmbeddedFleet) -> None:
+    token = make_tokens(fleet.http, me="dispatch")["me"]
+    fleet.write_config()
+    client.server = "fleet"
+    async with served(fleet.environment) as server:
+        await client.user.follow_http_guide(client.command, server.url, token)
+        verdict = await client.check()
+        assert verdict.connected, verdict.words
+        shown = await client.call("dispatch", task="say hello", host="bob")
+    assert "done: say hello" in shown
 
 
 async def test_it_learns_the_skill(client: RealClient) -> None:

@@ -119,6 +119,16 @@ class User:
         done = await self.run(*shlex.split(row[1]))
         assert done.status == 0, done.all
 
+    async def follow_http_guide(self, client: str, url: str, token: str) -> None:
+        """Runs a client's command in docs/http.md, with another address of the server."""
+        self.variables["TOKEN"] = token
+        line = re.search(rf"^ *({client} mcp add .+)$", (ROOT / "docs/http.md").read_text(), flags=re.MULTILINE)
+        assert line is not None, f"docs/http.md has no command for {client}"
+        command = line[1].replace("http://127.0.0.1:8000/mcp", url)
+        assert url in command
+        done = await self.run("sh", "-c", command)
+        assert done.status == 0, done.all
+
     def starts(self) -> Sequence[dict[str, str]]:
         """The environments with which picoclaw-fleet was started since this was last asked."""
         starts = [json.loads(line) for line in self._starts.read_text().splitlines()]
