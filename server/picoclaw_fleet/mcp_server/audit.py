@@ -28,8 +28,8 @@ class AuditError(FleetError):
 class AuditLog:
     """A file that only ever grows; several processes may share it.
 
-    Each line has `time` (RFC 3339, UTC), `token` or `user`, `tool`, `hosts`, `job_ids`, `outcome` (done, asked, refused,
-    denied, cancelled, broken), and `batch_id` where there is one. Rotate it with whatever rotates your logs: it is
+    Each line has `time` (RFC 3339, UTC), `token` or `user`, `tool`, `hosts`, `job_ids`, `outcome` (done, asked,
+    refused, denied, cancelled, broken), and `batch_id` where there is one. Rotate it with whatever rotates your logs: it is
     opened for each line.
 
     Args:
