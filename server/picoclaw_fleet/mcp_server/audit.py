@@ -29,8 +29,8 @@ class AuditLog:
     """A file that only ever grows; several processes may share it.
 
     Each line has `time` (RFC 3339, UTC), `token` or `user`, `tool`, `hosts`, `job_ids`, `outcome` (done, asked,
-    refused, denied, cancelled, broken), and `batch_id` where there is one. Rotate it with whatever rotates your logs: it is
-    opened for each line.
+    refused, denied, cancelled, broken), and `batch_id` where there is one. Rotate it with whatever rotates your
+    logs: it is opened for each line.
 
     Args:
         file: The file; made with mode 0600, as are its folders.
