@@ -106,6 +106,20 @@ def test_what_the_living_have_is_kept(site: Site, alive: str) -> None:
     entry.unlink()
 
 
+def test_a_name_that_reads_like_the_state_of_the_dead_deceives_nobody(site: Site) -> None:
+    named = ["sh", "-c", "printf 'a) Z 1' >/proc/$$/comm; echo; read _"]
+    with subprocess.Popen(named, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin and process.stdout
+        process.stdout.readline()
+        stamp = f"{process.pid}-{start_time(process.pid)}"
+        entry = site.folder / "running" / f"j_other.{BOOT}.{stamp}.999999999-1"
+        entry.touch()
+
+        assert site.start("j_one", TASK, slots=1).words() == ["no_slot"]
+        entry.unlink()
+        process.stdin.close()
+
+
 @contextmanager
 def own_name(site: Site, name: str) -> Generator[None]:
     """Calls of the runner come from a machine of that name."""

@@ -21,7 +21,7 @@ trap '' HUP PIPE
 cd "${0%/*}" || exit 1
 fleet=$PWD self=$PWD/${0##*/}
 verb=$1 nonce=$2 id=$3
-locale=${LC_ALL-}
+locale=${LC_ALL-} boot=''
 export LC_ALL=C
 detach=/usr/bin/setsid
 [ -x $detach ] || detach=$(command -v setsid)
@@ -45,9 +45,10 @@ decide() { # OUTCOME: the first one stays
 now() { read -r up _ </proc/uptime; }
 
 look_at() { # PID: its state, parent, group, session ... start as $stat; fails when it is gone
-  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
-  pid=${stat%% *} stat=${stat##*) }
-  case $stat in [ZX]*) return 1 ;; esac
+  { IFS=')' read -r pid stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  pid=${pid%% *}
+  case $stat in *')'*) stat=${stat##*')'} ;; esac # one that is in its name
+  case $stat in ' '[ZX]*) return 1 ;; esac
 }
 
 stamp() { # PID: pid and start time as $stamp, which no other process of this boot has
@@ -60,7 +61,7 @@ alive() { # STAMP
   [ -n "$1" ] && stamp "${1%-*}" && [ "$stamp" = "$1" ]
 }
 
-read_boot() { read -r boot </proc/sys/kernel/random/boot_id; }
+read_boot() { [ -n "$boot" ] || read -r boot </proc/sys/kernel/random/boot_id; }
 
 read_worker() { # PicoClaw's stamp as $worker, when it $started; both empty when it never did, or before the last boot
   worker='' started='' its_boot=''
@@ -161,9 +162,11 @@ take_slot() { # PID of the guard
   stamp "$1"
   entry=$stamp
   stamp self
-  { true >"$fleet/running/$id.$boot.$stamp.$entry"; } || { refusal=disk_full; return 1; }
-  taken=0 gone=''
+  ours=$fleet/running/$id.$boot.$stamp.$entry
+  { true >"$ours"; } || { refusal=disk_full; return 1; }
+  taken=1 gone=''
   for entry in "$fleet"/running/*; do
+    [ "$entry" != "$ours" ] || continue
     IFS=.
     set -- ${entry##*/}
     unset IFS
@@ -255,7 +258,8 @@ wait_for_end() { # without polling; also when runner and guard are both dead
   done
 }
 
-report() { # outcome, code, full disk, stopped, started, ended, now, oom kills, limit, sizes; then out, err, tail, files
+# The last that a front does: outcome, code, full disk, stopped, started, ended, now, oom kills, limit, sizes; the files.
+report() {
   left='' ended='' code=''
   # Only what was refused is taken away again, by whoever reports it first.
   { read -r outcome code full <outcome; } || [ -e outcome ] || outcome=no_slot
@@ -280,7 +284,8 @@ report() { # outcome, code, full disk, stopped, started, ended, now, oom kills, 
   say ended "${outcome:-lost}" "$code" "${full:--}" "${left:-unverified}" "${started:-$ended}" "$ended" "$up" \
     "${kills#* }" "$blocks" "$out" "$err" "$tail" "$files"
   # What could not be stopped may still be writing.
-  if [ "$left" = stopped ]; then cat out err tail files; else head -c "$out" out; head -c "$err" err; cat tail files; fi
+  [ "$left" = stopped ] || { head -c "$out" out; head -c "$err" err; exec cat tail files; }
+  exec cat out err tail files
 } 2>/dev/null
 
 attend() { # waits and reports; ends at once when the caller closes stdin
@@ -294,7 +299,7 @@ attend() { # waits and reports; ends at once when the caller closes stdin
 
 find_picoclaw() { # `current` is followed once: a job keeps its version, whatever is deployed meanwhile
   folder=''
-  [ ! -d "$fleet/current" ] || folder=$(cd "$fleet/current" && pwd -P)
+  if cd -P "$fleet/current" 2>/dev/null; then folder=$PWD; cd "$fleet" || return; fi
   for picoclaw in ${folder:+"$folder/picoclaw"} "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw; do
     [ ! -x "$picoclaw" ] || return 0
   done
@@ -310,7 +315,8 @@ persona() { # the owner's character and skills, but none of his memory and sessi
 }
 
 claim() { # makes the job's directory: the job belongs to who does
-  problem=$(mkdir "jobs/$id" 2>&1) && cd "jobs/$id" || return
+  mkdir "jobs/$id" 2>/dev/null || problem=$(mkdir "jobs/$id" 2>&1) || return
+  cd "jobs/$id" || return
 }
 
 refuse() {
