@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Container, Sequence
 
 import anyio
@@ -65,7 +65,9 @@ class BatchRun:
         self._ledger = ledger
         self._most = max_parallel or len(jobs)
         self._under_way: set[Job] = set()
-        self._choose_until: float | None = None
+        self._given: Counter[str] = Counter()
+        self._first_took = 0.0
+        self._choose_until = 0.0
         self._ledger_rests_until = 0.0
         self._rank = {host.name: rank for rank, host in enumerate(hosts)}
         self._install = install
@@ -146,7 +148,7 @@ class BatchRun:
         del self._scouting[name]
         obstacle = view.obstacle()
         if obstacle is None:
-            self._usable[name] = view
+            self._use(view)
         elif obstacle.reason is Reason.NOT_INSTALLED and self._install is not None:
             self._bare[name] = view
         else:
@@ -175,8 +177,14 @@ class BatchRun:
         if obstacle is not None:
             self._drop(view, obstacle)
             return
-        self._usable[view.host.name] = view
+        self._use(view)
         self._board.note_change()
+
+    def _use(self, view: HostView) -> None:
+        now = time.monotonic()
+        self._first_took = self._first_took or max(now - self._began, _LEAST_CHOOSING_SECONDS)
+        self._choose_until = now + self._first_took
+        self._usable[view.host.name] = view
 
     def _has_live_host(self, queue: deque[Job]) -> bool:
         names = self._choice(queue[0])
@@ -203,16 +211,16 @@ class BatchRun:
             return math.inf
         moments = [view.full_until for view in self._usable.values()]
         moments += [view.left_alone_until for view in self._resting.values()]
-        moments.append(self._ledger_rests_until)
-        moments += [self._choose_until] if self._choose_until is not None else []
+        moments += [self._ledger_rests_until, self._choose_until]
         now = time.monotonic()
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
     def _assign(self, tasks: TaskGroup) -> None:
         """Gives each free slot a job, the least burdened host first."""
-        if self._ledger_rests_until > time.monotonic() or self._still_choosing():
+        if self._ledger_rests_until > time.monotonic():
             return
-        free = [view for view in self._usable.values() if view.free > 0]
+        share = self._fair_share() if self._still_choosing() else math.inf
+        free = [view for view in self._usable.values() if view.free > 0 and self._given[view.host.name] < share]
         heap = [(view.burden, self._rank[view.host.name], view) for view in free]
         heapq.heapify(heap)
         while heap and len(self._under_way) < self._most:
@@ -221,20 +229,23 @@ class BatchRun:
             if job is None:
                 continue
             self._under_way.add(job)
+            self._given[view.host.name] += 1
             view.jobs.add(job.job_id)
             tasks.start_soon(self._carry_out, job, view)
-            if view.free > 0:
+            if view.free > 0 and self._given[view.host.name] < share:
                 heapq.heappush(heap, (view.burden, rank, view))
 
-    def _still_choosing(self) -> bool:
-        """Whether slower hosts get a little longer to show that they are the better choice.
+    def _fair_share(self) -> int:
+        """How many jobs a host gets in any case, whatever the hosts turn out to be that have not answered yet."""
+        startable = self._given.total() + min(self._waiting, self._most - len(self._under_way))
+        return startable // (len(self._usable) + len(self._scouting))
 
-        Only where there is a choice, and for as long again as the first one took.
+    def _still_choosing(self) -> bool:
+        """Whether hosts that have not answered yet get a little longer to show that they are the better choice.
+
+        Only where there is a choice, and until none has answered for as long as the first one took.
         """
-        if self._choose_until is None and self._has_choice():
-            now = time.monotonic()
-            self._choose_until = now + max(now - self._began, _LEAST_CHOOSING_SECONDS)
-        return self._choose_until is not None and time.monotonic() < self._choose_until and self._has_choice()
+        return time.monotonic() < self._choose_until and self._has_choice()
 
     def _has_choice(self) -> bool:
         """Whether jobs that could go now may find a better place soon: else each free slot will be needed anyway."""
