@@ -28,6 +28,24 @@ detach=/usr/bin/setsid
 
 say() { echo "$nonce $*"; }
 
+# Nearly always all is well in the end, and the guard has not even read the rest of this file.
+stand_guard() { # SECONDS: until they are over, or the runner is gone
+  cd "jobs/$id" || exit
+  sleep "$1" >/dev/null &
+  timer=$!
+  (read -r _ <&7; kill $timer) >/dev/null &
+  watch=$!
+  exec >/dev/null # the runner waits for that
+  overdue=''
+  if wait $timer; then
+    overdue=yes
+    kill $watch
+  elif [ ! -p live ] || [ -s closed ]; then
+    exit
+  fi
+}
+[ "$verb" != guard ] || stand_guard "$4"
+
 # --- small change -----------------------------------------------------------------------------------------------------
 
 keep() { # FILE TEXT: on a full disk the job's reserve makes room; what is there already stays
@@ -207,9 +225,9 @@ SETTINGS
 
 runner() {
   witness=yes
-  $detach sh "$self" guard - "$id" "$seconds" 4>&- 7<live 9>&- &
+  guard=$($detach sh "$self" guard - "$id" "$seconds" 4>&- 7<live 9>&- & echo $!)
   refusal=no_slot
-  if memory_is_short || ! take_slot $!; then
+  if memory_is_short || ! take_slot "$guard"; then
     decide $refusal
     now
     keep closed "stopped $up"
@@ -226,16 +244,10 @@ runner() {
 
 guard() { # ends when the job is closed
   witness=yes
-  cd "jobs/$id" || return
-  sleep "$seconds" &
-  timer=$!
-  (read -r _ <&7; kill $timer) &
-  watch=$!
-  if wait $timer; then
+  if [ -n "$overdue" ]; then
     decide timed_out
     stop_all
   fi
-  kill $watch
   read -r _ <&7
   [ ! -p live ] || [ -s closed ] || { exec 9<>live; close killed; }
 }
@@ -410,5 +422,5 @@ case $verb in
   wait) if cd "jobs/$id" 2>/dev/null; then attached; else say absent; fi ;;
   stop) stop ;;
   forget) shift 2; forget "$@" ;;
-  guard) seconds=$4; guard </dev/null >/dev/null 2>&1 ;;
+  guard) guard ;;
 esac
