@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import anyio
@@ -119,6 +121,20 @@ async def test_each_change_stops_where_the_lock_is_lost(site: DeploySite) -> Non
 
     assert "theirnonce" in (site.fleet() / "lock").read_text()
     assert incoming.exists()
+
+
+def test_a_step_and_the_renewal_beside_it_do_not_lose_it(tmp_path: Path) -> None:
+    ground = resources.files("picoclaw_fleet.worker").joinpath("ground.sh").read_text()
+    again = 'i=0; while [ $i -lt 300 ]; do renew && locked_by_us || exit; i=$((i + 1)); done'
+    (tmp_path / ".picoclaw/fleet/host").mkdir(parents=True)
+    (tmp_path / ".picoclaw/fleet/host/lock").write_text("us boot 1 owner\n")
+    command = ["sh", "-c", f"{ground}\n{again}", "sh", "nonce", "renew", "host", "us", "owner", "-"]
+    with (
+        subprocess.Popen(command, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}) as one,
+        subprocess.Popen(command, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}) as other,
+    ):
+        assert (one.wait(40), other.wait(40)) == (0, 0)
+    assert [file.name for file in (tmp_path / ".picoclaw/fleet/host").iterdir()] == ["lock"]
 
 
 async def test_who_loses_it_while_working_is_told(site: DeploySite, monkeypatch: pytest.MonkeyPatch) -> None:

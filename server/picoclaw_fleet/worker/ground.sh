@@ -36,9 +36,11 @@ locked_by_us() {
   { read -r holder _ <"$lock"; } 2>/dev/null && [ "$holder" = "$me" ]
 }
 
-renew() {
+renew() { # a step and the clock of the controller may come at once: each with a file of its own
   clock
-  echo "$me $boot $up $owner" >"$lock.$me" && locked_by_us && mv -f "$lock.$me" "$lock"
+  echo "$me $boot $up $owner" >"$lock.$me.$$" && locked_by_us && mv -f "$lock.$me.$$" "$lock" && return
+  rm -f "$lock.$me.$$"
+  return 1
 }
 
 still_locked() { # stands before each change
@@ -52,7 +54,7 @@ step() { # NAME
 }
 
 release() {
-  rm -f "$lock.$me"
+  rm -f "$lock.$me" "$lock.$me".*
   locked_by_us && rm -f "$lock"
 }
 
