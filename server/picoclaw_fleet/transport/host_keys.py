@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class KnownHosts:
     """All known_hosts files, each parsed once per version. Blocks."""
 
     def __init__(self) -> None:
-        self._files: FileCache[Path, SSHKnownHosts] = FileCache()
+        self._files: FileCache[Path, _File] = FileCache()
 
     def about(self, host: Host, settings: Settings) -> Trust:
         """What is known about a host, ready to judge the key that it offers.
@@ -80,9 +80,9 @@ class KnownHosts:
         try:
             if host.host_key:
                 return Trust(host, settings, pinned=_pinned(host.host_key))
-            exact = [self._file(path).match(name, "", None) for path in settings.known_hosts]
+            exact = [self._file(path).match(name) for path in settings.known_hosts]
             # As ssh does: a key known for the name without the port is good for any port, but can't accuse another.
-            loose = [self._file(path).match(bare, "", None) for path in settings.known_hosts] if name != bare else []
+            loose = [self._file(path).match(bare) for path in settings.known_hosts] if name != bare else []
         except (OSError, ValueError) as error:
             raise HostError(
                 f"its host key can't be checked: {error}.",
@@ -99,12 +99,27 @@ class KnownHosts:
             revoked=frozenset(key for found in exact + loose for key in found[2]),
         )
 
-    def _file(self, path: Path) -> SSHKnownHosts:
-        def read(note: Note) -> SSHKnownHosts:
+    def _file(self, path: Path) -> _File:
+        def read(note: Note) -> _File:
             note(path)
-            return _parse(path.read_text(errors="replace") if path.exists() else "")
+            return _File(path.read_text(errors="replace") if path.exists() else "")
 
         return self._files.get(path, read)
+
+
+class _File:
+    """One version of a known_hosts file."""
+
+    def __init__(self, text: str) -> None:
+        self._lines = _parse(text)
+        # Where names are hashed, as on Debian, each line costs a hash: 8 ms for a thousand.
+        self._found: dict[str, tuple[Sequence[asyncssh.SSHKey], ...]] = {}
+
+    def match(self, name: str) -> tuple[Sequence[asyncssh.SSHKey], ...]:
+        """The keys, authorities and revoked keys of a name."""
+        if name not in self._found:
+            self._found[name] = self._lines.match(name, "", None)[:3]
+        return self._found[name]
 
 
 @dataclass(frozen=True, slots=True)
