@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from tests.worker.site import Site, is_alive, wait_for_exit
+from tests.servers import required
+from tests.worker.site import Site, command_of, is_alive, wait_for_exit
 
 TASK = "count to ten"
 LONG = "echo >$HOME/up; exec sleep 300"
@@ -81,6 +85,49 @@ def test_a_child_without_environment_in_picoclaws_session_is_stopped(site: Site,
 
     assert call.ending().ending.stop_verified
     assert not any(map(is_alive, children(site)))
+
+
+@pytest.mark.parametrize("shell", ["dash"], indirect=True)
+def test_where_pids_may_have_begun_again_every_process_is_looked_at(site: Site) -> None:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    pid_max = site.folder / "pid_max"
+    pid_max.write_text("another-boot 4194304\n")
+    site.knobs(exec=LONG, background=True, pty=True, pids="pids")
+    assert site.start("j_one", TASK).ending().ending.stop_verified
+    assert pid_max.read_text().split() == [boot, Path("/proc/sys/kernel/pid_max").read_text().strip()]
+    pid_max.write_text(f"{boot} 1\n")
+    assert site.start("j_two", TASK).ending().ending.stop_verified
+    assert not any(map(is_alive, children(site)))
+
+
+@contextmanager
+def own_pids(site: Site) -> Generator[None]:
+    """Calls of the runner come from a machine with few processes, where pids have only just begun."""
+    unshare = [required("unshare"), "--pid", "--fork", "--mount-proc", "--kill-child"]
+    with subprocess.Popen([*unshare, "sh", "-c", "echo; exec sleep 300"], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        first = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().strip()
+        enter = (required("nsenter"), "--target", first, "--pid", "--mount")
+        site.wrapper = (*enter, "sh", "-c", 'cd && exec "$@"', "host")
+        try:
+            yield
+        finally:
+            site.wrapper = ()
+            process.kill()
+
+
+@pytest.mark.skipif(os.getuid() != 0 and not os.environ.get("CI"), reason="only root makes a PID namespace")
+@pytest.mark.parametrize("pty", [False, True], ids=["without environment", "session"])
+def test_where_only_new_processes_are_looked_at_none_is_left(site: Site, pty: bool) -> None:
+    sleep = f"sleep 300{random.randrange(10**6)}"
+    wiped = f"env -i sh -c 'echo >{site.home}/up; exec {sleep}'"
+    with own_pids(site):
+        site.knobs(exec=f"echo >$HOME/up; exec {sleep}" if pty else wiped, background=True, pty=pty, slow=0)
+        call = site.start("j_one", TASK)
+        site.is_up()
+        assert call.ending().ending.stop_verified
+        assert not [entry for entry in Path("/proc").glob("[0-9]*") if command_of(int(entry.name)).strip() == sleep]
 
 
 def test_a_child_that_has_left_both_environment_and_session_escapes(site: Site) -> None:

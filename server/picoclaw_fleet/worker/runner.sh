@@ -103,13 +103,40 @@ learn() { # PID: its group and session, but for PicoClaw's own process, which is
   join_groups "$3" "$4"
 }
 
+read_pid_max() { # where pids begin again; who reads it byte by byte, as a shell does, is told its first digit only
+  { read -r known pid_max <"$fleet/pid_max"; } 2>/dev/null
+  [ "$known" != "$boot" ] || return 0
+  pid_max=$(cat /proc/sys/kernel/pid_max)
+  { echo "$boot $pid_max" >"$fleet/pid_max"; } 2>/dev/null
+}
+
+# Pids are given out in order: what is of the job has PicoClaw's or one above it, as long as they have not begun again.
+# That takes more forks than any host makes in the time: a hundred thousand a second.
+look_where() { # the environs and stats of all who may be of the job, as $environs and $stats
+  environs='[0-9]*/environ' stats='[0-9]*/stat' first=${worker%-*}
+  [ -n "$first" ] || return
+  read_pid_max
+  now
+  age=$(((${up%.*} - ${started%.*}) * 100 + 1${up#*.} - 1${started#*.}))
+  [ $age -ge 0 ] && [ $((first + age * 1000)) -lt "$pid_max" ] || return
+  environs='' stats=''
+  for entry in /proc/[0-9]*; do
+    entry=${entry#/proc/}
+    [ "$entry" -lt "$first" ] || environs="$environs $entry/environ" stats="$stats $entry/stat"
+  done
+}
+
 last_fork() { read -r _ _ _ _ fork </proc/loadavg; }
 
-stop_all() { # succeeds when two scans in a row have found nothing, or one during which nothing else was started
+# Succeeds when there is nobody who may be of the job, or two scans in a row have found nothing, or one during which
+# nothing else was started.
+stop_all() {
   [ -r /proc/self/environ ] || return 1
   groups='' quiet=0 round=0
   while [ $quiet -lt 2 ]; do
     read_worker
+    look_where
+    [ -n "$environs" ] || return 0
     lively=''
     if alive "$worker"; then lively=${worker%-*}; fi
     # Long after its death PicoClaw's pid may be the session of somebody else.
@@ -117,8 +144,8 @@ stop_all() { # succeeds when two scans in a row have found nothing, or one durin
     last_fork
     before=$fork
     # Its exit status says nothing: entries vanish, and some aren't ours to read.
-    found=$(grep -lsE -e "PICOFLEET_JOB=$id/" ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} \
-      /proc/[0-9]*/environ ${groups:+/proc/[0-9]*/stat})
+    found=$(cd /proc && grep -lsE -e "PICOFLEET_JOB=$id/" \
+      ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} $environs ${groups:+$stats})
     if [ -z "$found$lively" ]; then
       last_fork
       [ "$fork" != $((before + 1)) ] || return 0
@@ -128,7 +155,6 @@ stop_all() { # succeeds when two scans in a row have found nothing, or one durin
     quiet=0 round=$((round + 1))
     case $round in [1-6]) signal=TERM ;; [7-9] | 1[01]) signal=KILL ;; *) return 1 ;; esac
     for entry in $found $lively; do
-      entry=${entry#/proc/}
       learn "${entry%/*}"
       kill -s $signal "${entry%/*}" 2>/dev/null
     done
