@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import re
 
-_KEY = re.compile(
-    r"""(?<![A-Za-z0-9]) (?:
-        sk-[A-Za-z0-9_-]{8,}                   # Anthropic, OpenAI, OpenRouter, DeepSeek
-      | sk_(?:live|test)_[A-Za-z0-9]{8,}       # Stripe
-      | gh[opsur]_[A-Za-z0-9]{16,} | github_pat_[A-Za-z0-9_]{16,}
-      | pcf_[A-Za-z0-9_-]{16,}                 # our own, for HTTP
-      | glpat-[A-Za-z0-9_-]{16,}
-      | gsk_[A-Za-z0-9]{16,}                   # Groq
-      | xai-[A-Za-z0-9]{16,}
-      | hf_[A-Za-z0-9]{16,}                    # Hugging Face
-      | AIza[A-Za-z0-9_-]{30,}                 # Google
-      | A[KS]IA[A-Z0-9]{16}                    # AWS
-      | xox[abeprs]-[A-Za-z0-9-]{10,}          # Slack
-      | eyJ[A-Za-z0-9_-]{10,}\.                # JSON web token
-      | -----BEGIN\ [A-Z ]*PRIVATE\ KEY
-    )""",
-    re.VERBOSE,
-)
+from picoclaw_fleet.bearer_token import PREFIX
+
+KEY_SHAPES = {
+    "sk-": r"[A-Za-z0-9_-]{16,200}",  # Anthropic, OpenAI, OpenRouter, DeepSeek
+    **dict.fromkeys(("sk_live_", "sk_test_"), r"[A-Za-z0-9]{8,200}"),  # Stripe
+    **dict.fromkeys(("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"), r"[A-Za-z0-9_]{16,200}"),  # GitHub
+    PREFIX: r"[A-Za-z0-9_-]{16,200}",  # our own, for HTTP
+    "glpat-": r"[A-Za-z0-9_-]{16,200}",  # GitLab
+    **dict.fromkeys(("gsk_", "xai-", "hf_"), r"[A-Za-z0-9]{16,200}"),  # Groq, xAI, Hugging Face
+    "xox": r"[abeprs]-[A-Za-z0-9-]{10,200}",  # Slack
+    **dict.fromkeys(("AKIA", "ASIA"), r"[A-Z0-9]{16}"),  # AWS
+    "AIza": r"[A-Za-z0-9_-]{30,200}",  # Google
+}
+"""How a key begins, and how it goes on as a regular expression."""
+
+LONG_KEY_SHAPES = {
+    "eyJ": r"[A-Za-z0-9_-]{10,500}+\.[A-Za-z0-9_-]{0,5000}(?:\.[A-Za-z0-9_-]{0,1500})?",  # JSON web token
+    # Where a block has no end, what looks like its lines goes, and the text behind it stays.
+    "-----BEGIN ": r"[A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?(?:-----)?(?:"
+    r"(?:[^-]|-(?!----)){0,7500}-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+    r"|(?:(?:\s|\\[nr]){0,4}[A-Za-z0-9+/=]{16,76}){0,80})",
+}
+"""The same for those of more than LONGEST_KEY characters."""
+
+LONGEST_KEY = 220
+LONGEST_LONG_KEY = 8000
+
+KEY = rf"(?<![A-Za-z0-9])(?:{'|'.join(sign + rest for sign, rest in (KEY_SHAPES | LONG_KEY_SHAPES).items())})"
+"""Any of them. A key stands at the beginning of a word: `risk-management-framework` holds none."""
+
+_KEY = re.compile(KEY)
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
 _WORD_OR_NUMBER = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 _SECRET_NAME = re.compile(

@@ -120,6 +120,15 @@ async def test_an_upgrade_that_is_not_ready_leaves_the_old_version(site: DeployS
     assert "done: hello" in await answer_of(site, host)
 
 
+async def test_a_key_of_any_shape_that_a_host_quotes_is_in_no_message(site: DeploySite) -> None:
+    others_key = "gsk_" + "a1B2" * 8
+    site.publish("0.2.10", BROKEN.replace(b"it is broken", f"not with {others_key} nor {KEY}".encode()))
+
+    (result,) = await site.deploy([site.host()])
+
+    assert "not with [secret] nor [secret]" in result.message
+
+
 async def test_a_binary_for_another_machine_is_refused_before_anything_changes(site: DeploySite) -> None:
     site.publish("0.3.0", b"\x7fELF\x02\x01\x01" + bytes(200))
     (result,) = await site.deploy([site.host()])

@@ -14,6 +14,7 @@ from tests.servers import ClientKey
 from tests.standin import API_KEY, configure, install, runs
 from tests.worker.site import processes_with, wait_for_exit
 
+from picoclaw_fleet.errors import HostError
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
@@ -216,3 +217,11 @@ async def test_a_picoclaw_that_never_answers_is_given_up(probed: Probed) -> None
     facts = await probed.probe()
 
     assert (facts.picoclaw, facts.version, facts.detail) == (PicoclawState.INSTALLED, "", "never")
+
+
+async def test_a_key_in_what_a_host_says_instead_of_an_answer_is_not_quoted(probed: Probed) -> None:
+    key = "gsk_" + "a1B2" * 8
+    (probed.home / ".bashrc").write_text(f"echo 'not with {key} here' >&2; exit 1\n")
+
+    with pytest.raises(HostError, match=r"it said: not with \[secret\] here"):
+        await probed.probe()

@@ -11,7 +11,7 @@ import anyio
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.jobs.redaction import Redactor
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
 from picoclaw_fleet.worker.settings import secrets_of

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from picoclaw_fleet.jobs.redaction import Redactor
 from picoclaw_fleet.plain_text import ESCAPES, clean
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.worker.answer import AnswerSplitter
 
 PAGE_CHARACTERS = 20_000

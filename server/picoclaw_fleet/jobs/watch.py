@@ -17,8 +17,8 @@ from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import OutputStore
-from picoclaw_fleet.jobs.redaction import Redactor
 from picoclaw_fleet.plain_text import clean
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message

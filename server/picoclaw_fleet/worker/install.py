@@ -16,7 +16,7 @@ from picoclaw_fleet.worker.manifest import Manifest
 from picoclaw_fleet.worker.model_access import ModelAccess
 from picoclaw_fleet.worker.picoclaw_config import Settings, settings_for
 from picoclaw_fleet.worker.probe import version_in
-from picoclaw_fleet.worker.script import INSTALL, Said, run_script, without
+from picoclaw_fleet.worker.script import INSTALL, Said, run_script
 
 MARGIN_KB = 8 << 10
 """What has to stay free beside the binary, for settings, workspaces and jobs."""
@@ -241,7 +241,7 @@ class Installation:
         )
 
     def _not_ready(self, what: str, said: Said) -> HostError:
-        words = without(" ".join(said.others).strip(), (self._access.key,))[-300:]
+        words = " ".join(said.others).strip()[-300:]
         return HostError(
             f"{what}; what was there before still is. " + (f"It says: {words}" if words else "It says nothing."),
             host=self._host.name,

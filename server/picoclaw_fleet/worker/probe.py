@@ -12,9 +12,11 @@ from importlib import resources
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.plain_text import clean
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import host_number
 from picoclaw_fleet.worker.contract import RUNNER_NAME, new_nonce
+from picoclaw_fleet.worker.settings import secrets_of
 
 FULL_LOOK_SECONDS = 30.0
 """How long disk, version and readiness are believed before they are looked at again."""
@@ -130,9 +132,10 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
     now = time.monotonic()
     facts = _read(clean(completed.stdout), nonce, known, brief=brief)
     if facts is None:
+        words = Redactor(secrets_of(host, {})).redact(clean(completed.stderr)).strip()[:200]
         raise HostError(
             "the probe got no sensible answer; it needs a POSIX sh and /proc there"
-            + (f" (it said: {completed.stderr.decode(errors='replace').strip()[:200]})" if completed.stderr else "."),
+            + (f" (it said: {words})." if words else "."),
             host=host.name,
             reason=Reason.PROTOCOL_ERROR,
             next_step=f"Try it by hand: ssh {host.address} 'sh -c \"uname -a\"'.",

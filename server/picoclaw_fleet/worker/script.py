@@ -17,6 +17,7 @@ import anyio
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.plain_text import clean
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.contract import new_nonce
 
@@ -94,7 +95,7 @@ async def run_script(
         words: Its arguments after the nonce. No secrets: the host's users can see them.
         stdin: What it reads.
         on_said: Is given each line of its own as it comes.
-        secrets: What is blacked out wherever programs print it.
+        secrets: What is blacked out wherever programs print it, besides all that looks like a key.
 
     Raises:
         HostError: The host can't be reached, contact was lost, or the script broke off.
@@ -103,6 +104,7 @@ async def run_script(
     start = f'eval "$(dd bs=1 count={len(text)} 2>/dev/null)"'
     command = shlex.join(["sh", "-c", start, "fleet", nonce, *words])
     said = Said()
+    redactor = Redactor(secrets)
     with anyio.move_on_after(ANSWER_SECONDS) as patience:
         async with pool.command(host, command) as running:
             await running.write(text + stdin)
@@ -115,11 +117,11 @@ async def run_script(
                 *lines, rest = (rest + piece).split(b"\n")
                 rest = rest[-_LONGEST_LINE:]
                 for line in lines:
-                    _take(clean(line), nonce, said, on_said, secrets)
+                    _take(clean(line), nonce, said, on_said)
             await running.wait_closed()
             if not said.whole:
                 running.check()
-                raise _broken(host, running.stderr.decode(errors="replace").strip(), secrets)
+                raise _broken(host, redactor.redact(clean(running.stderr)).strip())
     if patience.cancelled_caught:
         raise HostError(
             f"a step took longer than {ANSWER_SECONDS:g} s.",
@@ -128,30 +130,22 @@ async def run_script(
             retryable=True,
             next_step="The host may be overloaded; try again later.",
         )
+    # All lines in one: a private key goes over many.
+    said.others = redactor.redact("\n".join(said.others)).splitlines()
     return said
 
 
-def _take(
-    line: str, nonce: str, said: Said, on_said: Callable[[list[str]], None] | None, secrets: Iterable[str]
-) -> None:
+def _take(line: str, nonce: str, said: Said, on_said: Callable[[list[str]], None] | None) -> None:
     first, _, rest = line.partition(" ")
     if first != nonce or not rest:
         return  # what a .bashrc prints
     if rest.startswith("| "):
-        said.others.append(without(rest[2:], secrets))
+        said.others.append(rest[2:])
         return
     words = rest.split()
     said.lines.append(words)
     if on_said is not None:
         on_said(words)
-
-
-def without(text: str, secrets: Iterable[str]) -> str:
-    """A text with the secrets blacked out."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[secret]")
-    return text
 
 
 def _too_large(host: Host) -> HostError:
@@ -160,11 +154,10 @@ def _too_large(host: Host) -> HostError:
     )
 
 
-def _broken(host: Host, said: str, secrets: Iterable[str]) -> HostError:
-    words = without(said, secrets)[-200:]
+def _broken(host: Host, said: str) -> HostError:
     return HostError(
         "a script of ours broke off there; it needs a POSIX sh, dd and /proc"
-        + (f" (it said: {words})." if words else "."),
+        + (f" (it said: {said[-200:]})." if said else "."),
         host=host.name,
         reason=Reason.PROTOCOL_ERROR,
         next_step=f"Try it by hand: ssh {host.address} 'dd --version; ls /proc/self'.",

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picoclaw_fleet.jobs.redaction import PLACEHOLDER, Redactor
+from picoclaw_fleet.redaction import PLACEHOLDER, Redactor
+from picoclaw_fleet.secret_shapes import looks_like_secret
 
 KNOWN = ("correct-horse-battery", "correct-horse", "pässwörd-ü", "a+b(c)[d]*", "x" * 400)
 SHAPES = (
@@ -27,6 +28,9 @@ SHAPES = (
     "AKIA" + "A1B2" * 4,
     "AIza" + "a1B2_" * 7,
     "pcf_" + "a1B2-_3" * 6,
+    "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJ" + "zdWIi_-" * 300 + "." + "a1B2-_3" * 6,
+    "-----BEGIN " + "RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n" + ("a1B2+/cd" * 8 + "\n") * 50 + "ab==\n"
+    "-----END RSA PRIVATE KEY-----",
 )
 HARMLESS = (
     "risk-management-framework-for-all",
@@ -96,6 +100,20 @@ def test_a_whole_text_is_redacted_at_once() -> None:
 
 def test_without_secrets_the_shapes_are_found_all_the_same() -> None:
     assert Redactor(()).redact(SHAPES[0]) == "[secret]"
+
+
+@pytest.mark.parametrize("value", SHAPES)
+def test_what_is_taken_out_is_also_known_in_the_config(value: str) -> None:
+    assert looks_like_secret(f"it is {value}.")
+
+
+def test_of_a_private_key_without_an_end_the_text_behind_it_is_left() -> None:
+    cut = "-----BEGIN " + "OPENSSH PRIVATE KEY-----\n" + ("a1B2+/cd" * 8 + "\n") * 3
+    assert Redactor(()).redact(f"{cut}and that was all - for now") == "[secret]\nand that was all - for now"
+
+
+def test_an_empty_secret_is_none() -> None:
+    assert Redactor(["", "hidden"]).redact("it is hidden") == "it is [secret]"
 
 
 def test_no_more_is_held_back_than_a_secret_is_long() -> None:
