@@ -21,6 +21,9 @@ PACKAGES = ("openclaw", "@anthropic-ai/claude-code", "@openai/codex", "@google/g
 
 def pytest_report_header() -> str:
     """The clients' versions."""
+    missing = [package for package in PACKAGES if not (MODULES / package).exists()]
+    if missing:
+        raise pytest.UsageError(f"{', '.join(missing)} not installed below {MODULES}; `make clients` does it")
     found = (json.loads((MODULES / package / "package.json").read_text()) for package in PACKAGES)
     return "clients: " + ", ".join(f"{one['name']} {one['version']}" for one in found)
 
