@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -17,11 +16,11 @@ from picoclaw_fleet.transport.connection import Connection
 from picoclaw_fleet.transport.faults import Attempt, Stage
 from picoclaw_fleet.transport.greeting import Greeting
 from picoclaw_fleet.transport.host_keys import HostKey, Trust, describe, trust
+from picoclaw_fleet.transport.lookups import Lookups
 from picoclaw_fleet.transport.quirks import one_command_at_a_time
 from picoclaw_fleet.transport.wire import JumpWire, TcpWire, Wire, dial
 
 MAX_DIALS = 256
-MAX_LOOKUPS = 32
 MAX_HANDSHAKES = 16
 """More gain nothing: the CPU is the limit, and the first result would come with the last."""
 
@@ -63,12 +62,7 @@ class Dialer:
     def __init__(self) -> None:
         self._dials = asyncio.Semaphore(MAX_DIALS)
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
-        # Names are resolved by threads of their own: a DNS that doesn't answer must not hold up the threads of others.
-        self._resolver = ThreadPoolExecutor(MAX_LOOKUPS, "picoclaw-fleet-dns")
-
-    def close(self) -> None:
-        """Look up no more names."""
-        self._resolver.shutdown(wait=False, cancel_futures=True)
+        self._lookups = Lookups()
 
     async def connect(self, host: Host, access: Access, jump: Connection | None) -> Connection:
         """Connect to a host, through `jump` if there is one.
@@ -155,7 +149,7 @@ class Dialer:
                         family=settings.address_family,
                         bind_address=settings.bind_address,
                         timeout=allowance.left,
-                        resolver=self._resolver,
+                        lookups=self._lookups,
                     )
                 )
             else:

@@ -142,7 +142,6 @@ class Pool:
             _, late = await asyncio.wait(closing, timeout=CLOSING_SECONDS)
             for connection in late:
                 connection.cancel()
-        self._dialer.close()
 
     async def _start(self, host: Host, command: str, lane: Lane) -> Command:
         connection = await self._connection(host, lane)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from concurrent.futures import Executor
-from functools import partial
 from typing import Any, Protocol
 
 import asyncssh
+
+from picoclaw_fleet.transport.lookups import Lookups
 
 SessionFactory = Callable[[], Any]
 
@@ -34,7 +34,7 @@ class Wire(Protocol):
 
 
 async def dial(
-    address: str, port: int, *, family: int, bind_address: str, timeout: float, resolver: Executor
+    address: str, port: int, *, family: int, bind_address: str, timeout: float, lookups: Lookups
 ) -> socket.socket:
     """A connected, non-blocking TCP socket. The addresses of a name are tried in turn, each with its share of the time.
 
@@ -44,8 +44,7 @@ async def dial(
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout
-    look_up = partial(socket.getaddrinfo, address, port, family, socket.SOCK_STREAM)
-    candidates = await loop.run_in_executor(resolver, look_up)
+    candidates = await lookups.addresses(address, port, family)
     failure: OSError = TimeoutError()
     for tried, (kind, _, protocol, _, target) in enumerate(candidates):
         sock = socket.socket(kind, socket.SOCK_STREAM, protocol)
