@@ -8,7 +8,6 @@ async with DeploySite(tmp_path) as site:
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,7 +42,7 @@ class HomelySshServer(OpenSshServer):
 
     Args:
         folder: Where its files go.
-        sparse: Whether the first host has nothing but BusyBox, and no SFTP.
+        sparse: Whether the first host has nothing but BusyBox.
         server: What an OpenSshServer takes besides.
     """
 
@@ -65,24 +64,16 @@ class HomelySshServer(OpenSshServer):
                 yield line
             elif self._sparse and line == f"SetEnv HOME={self.home()}":
                 yield f"SetEnv PATH={self.busybox} {line.removeprefix('SetEnv ')}"
-                yield f"ForceCommand {self._guard('sparse', 'exit 1', f'exec {self.busybox}/sh')}"
+                yield f"ForceCommand {self._guard('sparse', f'exec {self.busybox}/sh')}"
             else:
                 yield line
-                yield f"ForceCommand {self._guard('usual', f'exec {_sftp_server()}', 'exec sh')}"
+                yield f"ForceCommand {self._guard('usual', 'exec sh')}"
 
-    def _guard(self, name: str, sftp: str, shell: str) -> Path:
+    def _guard(self, name: str, shell: str) -> Path:
         guard = self.folder / f"guard-{name}"
-        guard.write_text(
-            f'#!/bin/sh\ncd "$HOME"\n[ "$SSH_ORIGINAL_COMMAND" != internal-sftp ] || {sftp}\n'
-            f'{shell} -c "$SSH_ORIGINAL_COMMAND"\n'
-        )
+        guard.write_text(f'#!/bin/sh\ncd "$HOME"\n{shell} -c "$SSH_ORIGINAL_COMMAND"\n')
         guard.chmod(0o755)
         return guard
-
-
-def _sftp_server() -> str:
-    folders = ("/usr/lib/openssh", "/usr/libexec/openssh", "/usr/libexec", "/usr/lib/ssh")
-    return shutil.which("sftp-server", path=":".join(folders)) or "false"
 
 
 class DeploySite:
@@ -92,7 +83,7 @@ class DeploySite:
         folder: Where everything goes.
         hosts: How many OpenSSH hosts there are.
         dropbear: Whether there is a Dropbear as well.
-        sparse: Whether the first OpenSSH host has nothing but BusyBox, and no SFTP.
+        sparse: Whether the first OpenSSH host has nothing but BusyBox.
         patience: Seconds to wait for another controller.
     """
 

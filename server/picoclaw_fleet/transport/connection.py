@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
 import asyncssh
@@ -162,32 +161,6 @@ class Connection:
     def _not_started(self, running: Command, error: asyncssh.ChannelOpenError) -> HostError:
         """Requested and not confirmed: refused in so many words, or else nothing is known."""
         return faults.lost(self._host, error) if running.closed else faults.refused(self._host, error)
-
-    @asynccontextmanager
-    async def sftp(self) -> AsyncGenerator[asyncssh.SFTPClient]:
-        """An SFTP session in a channel of its own, closed on leaving.
-
-        Raises:
-            ConnectionSpentError: The connection takes no more channels.
-            asyncssh.Error, OSError: There is no SFTP on this host, or it does not come up.
-        """
-        try:
-            berth = await self._berths.take(Lane.WAIT)
-        except NoBerthError:
-            raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
-        try:
-            async with asyncio.timeout(self._open_timeout):
-                client = await self._ssh.start_sftp_client()
-            try:
-                yield client
-            finally:
-                # The room is free when the host has closed the channel: a Dropbear that cares is busy until then.
-                client.exit()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._open_timeout):
-                        await client.wait_closed()
-        finally:
-            berth.release()
 
     async def tunnel(self, address: str, port: int) -> JumpWire:
         """Connect to a server through this host.

@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
-import asyncssh
-
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import faults
@@ -106,22 +104,6 @@ class Pool:
                     retryable=True,
                     next_step="The host may be overloaded; try again later.",
                 ) from None
-
-    @asynccontextmanager
-    async def sftp(self, host: Host) -> AsyncGenerator[asyncssh.SFTPClient]:
-        """An SFTP session with a host; `upload` is for those outside this package.
-
-        Raises:
-            HostError: The host can't be reached.
-            asyncssh.Error, OSError: It has no SFTP.
-        """
-        connection = await self._connection(host, Lane.WAIT)
-        try:
-            async with connection.sftp() as client:
-                yield client
-        except ConnectionSpentError as spent:
-            connection.retire(spent.fault)
-            raise spent.fault from spent
 
     async def offered_key(self, host: Host) -> HostKey:
         """The key that a host shows, not verified: for a person to compare. Jump hosts on the way are verified.
