@@ -26,7 +26,7 @@ export LC_ALL=C
 detach=/usr/bin/setsid
 [ -x $detach ] || detach=$(command -v setsid)
 
-say() { echo "$nonce $*"; }
+say() { printf '\n%s\n' "$nonce $*"; } # what the shell has greeted with may lack the end of its line
 
 # Nearly always all is well in the end, and the guard has not even read the rest of this file.
 stand_guard() { # SECONDS: until they are over, or the runner is gone
@@ -441,8 +441,6 @@ forget() { # IDs of jobs whose output is safely with the caller; what PicoClaw l
   say forgotten
 }
 
-# What the shell has greeted with may lack the end of its line.
-[ "$verb" = guard ] || echo
 case $verb in
   start) seconds=$4 slots=$5 blocks=$6 bytes=$7 digest=$8; start ;;
   wait) if cd "jobs/$id" 2>/dev/null; then attached; else say absent; fi ;;
