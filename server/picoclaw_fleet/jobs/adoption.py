@@ -64,6 +64,9 @@ class Adoption:
                     await self._look(tasks)
                 except LedgerError as error:
                     logger.error("%s", error)
+                except Exception:
+                    # A fault of ours must not end the whole server.
+                    logger.exception("Looking for what others have left broke off")
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _look(self, tasks: TaskGroup) -> None:
@@ -96,7 +99,11 @@ class Adoption:
             await anyio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         if not job.sent and not job.state.finished:
-            self._take_back(job)
+            try:
+                self._take_back(job)
+            except Exception:
+                logger.exception("job %s can't be taken back", job.job_id)
+                self._ledger.release(job)
 
     async def _resume(self, job: Job) -> None:
         host = self._host(job.host)

@@ -135,11 +135,13 @@ class Dispatcher:
         return any(run.carries(job) for run in self._runs)
 
     async def _tell_host(self, job: Job) -> None:
-        host = next((host for host in self._hosts() if host.name == job.host), None)
-        if host is None:
-            return
         try:
-            await self._watch.stop(job, await self._board.look(host, max_age=FRESH_SECONDS))
+            host = next((host for host in self._hosts() if host.name == job.host), None)
+            if host is not None:
+                await self._watch.stop(job, await self._board.look(host, max_age=FRESH_SECONDS))
         except HostError as error:
             # Who stays with the job does it at the next contact.
             logger.info("job %s can't be stopped yet: %s", job.job_id, error.message)
+        except Exception:
+            # A fault of ours must not end the whole server.
+            logger.exception("Stopping job %s broke off", job.job_id)

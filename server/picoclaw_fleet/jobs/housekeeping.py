@@ -58,6 +58,9 @@ class Housekeeping:
                 await self.clear_hosts()
             except LedgerError as error:
                 logger.error("%s", error)
+            except Exception:
+                # A fault of ours must not end the whole server.
+                logger.exception("A round of housekeeping broke off")
             rounds += 1
 
     async def clear_hosts(self) -> None:
@@ -80,16 +83,21 @@ class Housekeeping:
         await self._ledger.remove(old)
 
     async def _clear(self, name: str, job_ids: list[str]) -> None:
+        try:
+            await self._have_forgotten(name, job_ids)
+        except (HostError, LedgerError, OSError) as error:
+            logger.info("%s", error)
+        except Exception:
+            # A fault of ours with one host must not keep the others from being cleared.
+            logger.exception("%s can't be cleared", name)
+
+    async def _have_forgotten(self, name: str, job_ids: list[str]) -> None:
         host = self._host(name)
         view = self._board.view(host) if host is not None else None
         if host is None or view is None or view.facts is None or view.left_alone:
             return
         for start in range(0, len(job_ids), _AT_ONCE):
             some = job_ids[start : start + _AT_ONCE]
-            try:
-                await asyncio.to_thread(self._outputs.make_durable, some)
-                await contract.forget(self._pool, host, view.facts.name, some)
-                await self._ledger.note_cleared(some)
-            except (HostError, LedgerError, OSError) as error:
-                logger.info("%s", error)
-                return
+            await asyncio.to_thread(self._outputs.make_durable, some)
+            await contract.forget(self._pool, host, view.facts.name, some)
+            await self._ledger.note_cleared(some)
