@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import anyio
 import pytest
@@ -53,7 +53,7 @@ async def parts(ledger: Ledger, tmp_path: Path) -> AsyncIterator[Parts]:
         yield Parts(pool, Board(pool), outputs, JobWatch(pool, ledger, outputs))
 
 
-async def until_called(faulty: Faulty, run: Callable[[], Awaitable[object]]) -> None:
+async def until_called(faulty: Faulty, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs what never returns until the faulty part of it was called often enough."""
     with anyio.fail_after(SECONDS):
         async with anyio.create_task_group() as tasks:
