@@ -18,6 +18,9 @@ from picoclaw_fleet.jobs.watch import JobWatch
 
 logger = logging.getLogger(__name__)
 
+MOST_NAMED = 1000
+"""So many of the jobs and batches that were asked for last are remembered."""
+
 
 class Dispatcher:
     """Runs batches of jobs in the background of the calls that ask for them.
@@ -37,7 +40,7 @@ class Dispatcher:
         self._watch = watch
         self._hosts = hosts
         self._runs: set[BatchRun] = set()
-        self._named: set[str] = set()
+        self._named: dict[str, None] = {}
 
     def use(self, tasks: TaskGroup) -> None:
         """Takes the task group in which everything runs."""
@@ -59,7 +62,10 @@ class Dispatcher:
 
     async def set_going(self, scope: str) -> None:
         """Sets going what was queued when its process died, of the job or batch with that id."""
-        self._named.add(scope)
+        self._named.pop(scope, None)
+        self._named[scope] = None
+        if len(self._named) > MOST_NAMED:
+            del self._named[next(iter(self._named))]
         orphans = [job for job in await self._ledger.orphans(sent=False, scope=scope) if not job.stop_wanted]
         taken = await self._ledger.take_over(orphans)
         if taken:
@@ -67,7 +73,7 @@ class Dispatcher:
 
     def take_back(self, job: Job) -> None:
         """Takes a job that never came to its host: it goes on where it was asked for here, else it waits for that."""
-        if self._named & {job.job_id, job.batch_id}:
+        if self._named.keys() & {job.job_id, job.batch_id}:
             self._run([job])
         else:
             self._ledger.release(job)
