@@ -20,6 +20,7 @@ PASSED_OVER = {
     "claude": "the clients are not there; `make clients` has them",
     "codex": "as claude",
     "gemini": "as claude",
+    "openclaw": "as claude",
     "podman": "it takes images from a registry",
 }
 """The commands in snippets that are not run, and why."""

@@ -44,7 +44,8 @@ async def test_a_variable_that_the_client_could_not_fill_in_is_not_set(
 ) -> None:
     names = ("ANTHROPIC_API_KEY", "SSH_AUTH_SOCK", "PICOCLAW_FLEET_CONFIG", "PICOCLAW_FLEET_STATE_DIR", "FLEET_TOKEN")
     monkeypatch.chdir(tmp_path)
-    await fleet.add("dan", env={"TOKEN": "${FLEET_TOKEN}"})
+    await fleet.add("dan")
+    fleet.entries[-1]["env"] = {"TOKEN": "${FLEET_TOKEN}"}
     fleet.write_config()
     async with _client(home, era, **{name: reference % name for name in names}) as call:
         done = await call("dispatch", task="hello", host="ada")
