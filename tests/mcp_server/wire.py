@@ -32,7 +32,7 @@ class Wire:
         self.lines: list[bytes] = []
         self._process = process
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
-        self._last_id = 0
+        self._last_id = 1_000_000_000  # far from what is sent by hand
 
     async def initialize(self) -> dict[str, Any]:
         """Shakes hands as clients of 2025 do, and returns the server's part."""
@@ -44,6 +44,10 @@ class Wire:
     def send(self, message: Mapping[str, Any]) -> None:
         """Sends one message."""
         self._stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+
+    def send_raw(self, line: bytes) -> None:
+        """Sends what may be no message at all."""
+        self._stdin.write(line + b"\n")
 
     def ask(self, method: str, params: Mapping[str, Any]) -> int:
         """Sends a request without waiting, and returns its id."""
