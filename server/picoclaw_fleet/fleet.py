@@ -250,7 +250,7 @@ class Fleet(AsyncContextManagerMixin):
     ) -> JobResult | BatchResult:
         """Tells how a job or a batch stands, after waiting for its end if so wished.
 
-        Naming jobs that were queued when their process died sets them going again.
+        Naming jobs that were queued when their process died sets them going again, where the caller may give out work.
 
         Args:
             job_id: The job; or
@@ -271,13 +271,13 @@ class Fleet(AsyncContextManagerMixin):
             total = 1
         else:
             total = (await self._ledger.counts(batch_id, owner=self._caller.owns_only)).total()
-        await self._dispatcher.set_going(scope)
+        if self._caller.may("dispatch"):
+            await self._dispatcher.set_going(scope)
         await self._wait(scope, total, wait_seconds, progress)
         if batch_id:
             return await self._batch_result(batch_id)
-        return await self._job_result(
-            await self._ledger.job(job_id, owner=self._caller.owns_only), offset=offset, limit=limit
-        )
+        job = await self._ledger.job(job_id, owner=self._caller.owns_only)
+        return await self._job_result(job, offset=offset, limit=limit)
 
     async def deploy(
         self,

@@ -48,15 +48,16 @@ def create_server(
     Args:
         config: The fleet config's path; None for where it is looked for. It is read by the first call that needs it:
             without any config the server starts and lists its tools.
-        tools: What it offers.
+        tools: What it offers. Where all of them only look, nothing is set going in any other way either.
         audit: Where calls are told; None for nowhere.
         closed: Is set when serving has ended and all that it held is given back.
     """
+    read_only = all(tool.annotations is not None and tool.annotations.read_only_hint for tool in tools)
 
     @asynccontextmanager
     async def lifespan(_: MCPServer[Session]) -> AsyncGenerator[Session]:
         try:
-            async with Session(config, audit) as session:
+            async with Session(config, audit, read_only=read_only) as session:
                 yield session
         finally:
             if closed is not None:

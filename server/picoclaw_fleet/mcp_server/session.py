@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import anyio
@@ -23,12 +24,14 @@ class Session(AsyncContextManagerMixin):
     Args:
         config: The fleet config's path; None for where it is looked for.
         audit: Where calls are told; None for nowhere.
+        read_only: Whether nothing may be set going, whoever calls.
     """
 
     _tasks: TaskGroup
 
-    def __init__(self, config: str | None = None, audit: AuditLog | None = None) -> None:
+    def __init__(self, config: str | None = None, audit: AuditLog | None = None, *, read_only: bool = False) -> None:
         self.audit = audit
+        self._read_only = read_only
         self._config = config
         self._fleet: Fleet | None = None
         self._opening = anyio.Lock()
@@ -46,7 +49,8 @@ class Session(AsyncContextManagerMixin):
             fleet = self._fleet or await self._tasks.start(self._keep_open)
             self._fleet = fleet
         call = current()
-        return fleet.acting_for(call.caller, on_intake=call.note_jobs)
+        caller = replace(call.caller, scope="read") if self._read_only else call.caller
+        return fleet.acting_for(caller, on_intake=call.note_jobs)
 
     async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
         # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.
