@@ -125,7 +125,7 @@ async def test_each_change_stops_where_the_lock_is_lost(site: DeploySite) -> Non
 
 def test_a_step_and_the_renewal_beside_it_do_not_lose_it(tmp_path: Path) -> None:
     ground = resources.files("picoclaw_fleet.worker").joinpath("ground.sh").read_text()
-    again = 'i=0; while [ $i -lt 300 ]; do renew && locked_by_us || exit; i=$((i + 1)); done'
+    again = "i=0; while [ $i -lt 300 ]; do renew && locked_by_us || exit; i=$((i + 1)); done"
     (tmp_path / ".picoclaw/fleet/host").mkdir(parents=True)
     (tmp_path / ".picoclaw/fleet/host/lock").write_text("us boot 1 owner\n")
     command = ["sh", "-c", f"{ground}\n{again}", "sh", "nonce", "renew", "host", "us", "owner", "-"]
