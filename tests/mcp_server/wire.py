@@ -92,10 +92,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(environment: Mapping[str, str]) -> AsyncGenerator[Wire]:
+async def wire(environment: Mapping[str, str], *arguments: str) -> AsyncGenerator[Wire]:
     """Starts the command; kills it in the end if it is still there."""
     process = await asyncio.create_subprocess_exec(
-        COMMAND,
+        *(COMMAND, *arguments),
         env=dict(environment),
         limit=_LONGEST_LINE,
         stdin=asyncio.subprocess.PIPE,
