@@ -275,7 +275,8 @@ class Site:
         data = task.encode() if isinstance(task, str) else task
         digest = hashlib.sha256(data).hexdigest()
         call = self.announce(job_id, len(data), digest, seconds=seconds, slots=slots, limit=limit)
-        call.send("".join(f"{name}={value}\n" for name, value in (settings or {}).items()).encode() + b"\n" + data)
+        lines = "".join(f"{name}={value}\n" for name, value in (settings or {}).items())
+        call.send(lines.encode() + b"\n" + data + b"\n")
         return call
 
     def wait(self, job_id: str) -> Call:

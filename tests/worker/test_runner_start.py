@@ -66,6 +66,16 @@ def test_tasks_arrive_unchanged(site: Site) -> None:
     assert not list(site.home.rglob("owned"))
 
 
+@pytest.mark.parametrize("size", [1, 2999, 3000, 3001])
+def test_tasks_of_any_bytes_arrive_unchanged_however_they_are_read(site: Site, size: int) -> None:
+    """The shell reads the shorter ones by itself."""
+    everything = bytes(range(1, 256)) * 12
+    task = everything[: size - 1] + b"\n"
+
+    assert site.start("j_one", task).ending().outcome == "exit"
+    assert [run.task_sha256 for run in site.runs] == [digest_of(task)]
+
+
 def test_the_longest_task_arrives_unchanged(site: Site) -> None:
     unit = "".join(TEXTS.values()).encode()
     task = (b"\n" + unit * (MAX_TASK_BYTES // len(unit) + 1))[: MAX_TASK_BYTES - 1] + b"\n"

@@ -100,9 +100,9 @@ class Order:
         return [str(word) for word in (self.seconds, self.slots, blocks, len(self.task), digest)]
 
     def stdin(self) -> bytes:
-        """Settings, an empty line, the task."""
+        """Settings, an empty line, the task, a newline: a shell reads lines."""
         settings = "".join(f"{name}={value}\n" for name, value in self.settings.items())
-        return os.fsencode(settings) + b"\n" + self.task
+        return os.fsencode(settings) + b"\n" + self.task + b"\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs one task with PicoClaw, detached, and keeps the truth about it on this host. POSIX sh, grep, ln, kill and /proc.
 #
-#   sh RUNNER start NONCE ID SECONDS SLOTS BLOCKS BYTES DIGEST    stdin: NAME=VALUE lines, an empty line, the task
+#   sh RUNNER start NONCE ID SECONDS SLOTS BLOCKS BYTES DIGEST    stdin: NAME=VALUE lines, an empty line, the task, a newline
 #   sh RUNNER wait  NONCE ID
 #   sh RUNNER stop  NONCE ID
 #   sh RUNNER forget NONCE ID...
@@ -382,13 +382,26 @@ attached() {
   attend
 }
 
+read_task() { # with the newline behind it, or what there is of it
+  task=''
+  if [ "$bytes" -gt 3000 ]; then # a shell reads byte by byte, so that another process costs less
+    task=$(head -c $((bytes + 1)); echo x)
+    task=${task%x}
+    return
+  fi
+  while [ ${#task} -le "$bytes" ]; do
+    IFS= read -r line || { task=$task$line; return; }
+    task=$task$line$nl
+  done
+}
+
 start() {
   settings='' nl='
 '
   while IFS= read -r setting && [ -n "$setting" ]; do settings=$settings$setting$nl; done
-  task=$(head -c "$bytes"; echo x)
-  task=${task%x}
-  [ ${#task} -eq "$bytes" ] || { say truncated ${#task}; return; }
+  read_task
+  [ ${#task} -eq $((bytes + 1)) ] || { say truncated ${#task}; return; }
+  task=${task%?}
   [ -d "jobs/$id" ] || find_picoclaw || { say not_installed; return; }
   [ -d running ] || mkdir -p jobs running 2>/dev/null
   claim || {

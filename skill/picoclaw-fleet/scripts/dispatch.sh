@@ -27,8 +27,8 @@ read_task() { # TASK
     give_up "$USAGE" too_large "PicoClaw takes at most $MAX_TASK_BYTES bytes. Split the task."
 }
 
-write_order() { # worker environment, an empty line, the task; a file, so that it can be sent again under the same id
-  { printf '%s\n' "$worker_env"; cat "$task"; } >"$scratch/order"
+write_order() { # worker environment, an empty line, the task, a newline; a file, so that it can be sent again
+  { printf '%s\n' "$worker_env"; cat "$task"; echo; } >"$scratch/order"
 }
 
 new_job_id() {
