@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo picture test clients soak bench check lock system test-clients clean
+.PHONY: help setup demo picture test coverage clients soak fuzz bench check lock system test-clients clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -18,7 +18,7 @@ PROJECT := pyproject.toml --group build
 WORKERS = $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/run.stamp ## Create .venv and install the locked versions
 
@@ -31,13 +31,23 @@ picture: .venv/run.stamp ## Draw the README's picture anew, from a run
 test: .venv/dev.stamp system test-clients check ## Run the checks and the tests
 	$(PY) -m pytest -n $(WORKERS) -r s
 
+coverage: .venv/dev.stamp system test-clients ## Run the tests and count the branches taken: 95 % at least (takes twice as long)
+	$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -n $(WORKERS)
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
+
 clients: .venv/dev.stamp ## Check that OpenClaw, Claude Code, Codex and Gemini CLI start this server and use it (1.5 GB, no account)
 	@tests/setup-clients.sh .venv real
 	$(PY) -m pytest -n 2 tests/real_clients
 
-soak: .venv/dev.stamp system ## Kill the server 200 times under load while everything else fails too (KILLS=200 SEED=...)
+soak: .venv/dev.stamp system ## Kill the server 200 times while everything else fails too, and give it 10,000 jobs (KILLS=... JOBS=... SEED=...)
 	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \
-		$(PY) -m pytest tests/faults -s
+		PICOCLAW_FLEET_LEAK_JOBS=$(or $(JOBS),10000) $(PY) -m pytest tests/faults tests/mcp_server/test_many_jobs.py -s
+
+fuzz: .venv/dev.stamp system ## Throw the dice in the property tests, and throw messages at the server for SECONDS=60 a way (SEED=...)
+	PICOCLAW_FLEET_FUZZ_SECONDS=$(or $(SECONDS),60) PICOCLAW_FLEET_FUZZ_SEED=$(or $(SEED),$(shell date +%s)) \
+		$(PY) -m pytest -n $(WORKERS) --hypothesis-profile=random $$(grep -rlE 'hypothesis|FUZZ_SECONDS' --include='test_*.py' tests)
 
 bench: .venv/run.stamp .venv/bench.stamp system ## Measure us beside what people use instead: as root, on a quiet machine (20 minutes; ONLY=... ROUNDS=5)
 	@bench/setup.sh
@@ -58,7 +68,7 @@ lock: .venv/dev.stamp ## Lock again after a change of dependencies (LOCK=--upgra
 	$(COMPILE) $(LOCK) --group bench --output-file requirements/bench.txt
 
 clean: ## Remove .venv and everything that can be made again
-	rm -rf .venv .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
+	rm -rf .venv .coverage* .hypothesis .import_linter_cache .pytest_cache .ruff_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 system:
