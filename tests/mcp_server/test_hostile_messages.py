@@ -178,8 +178,11 @@ CRUDE = [
     "GET /mcp/../../etc/passwd HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n",
     "CONNECT evil.example:443 HTTP/1.1\r\nHost: {host}\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: {host}\r\n\r\n",
-    "GET /mcp HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: https://evil.example\r\n\r\n",
+    (
+        "GET /mcp HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n"
+        "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        "Origin: https://evil.example\r\n\r\n"
+    ),
     "GET /health HTTP/1.1\r\nHost: {host}\r\nX: a\0b\r\n\r\n",
     "GET /health HTTP/1.1\r\nHost: {host}\r\nX : y\r\n\r\n",
     "GET /health HTTP/1.1\r\nHost: {host}\r\nX: " + "y" * 200_000 + "\r\n\r\n",
