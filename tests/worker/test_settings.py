@@ -62,4 +62,4 @@ def test_a_value_that_is_no_text_goes_to_the_host_byte_for_byte(monkeypatch: pyt
     monkeypatch.setenv("TOKEN_OF_MINE", os.fsdecode(b"latin \xe9"))
     settings = settings_of(replace(NOBODY, env={"TOKEN": "${TOKEN_OF_MINE}"}))
 
-    assert Order("j_x", b"task", 1, 1, 1, settings).stdin() == b"TOKEN=latin \xe9\n\ntask"
+    assert Order("j_x", b"task", 1, 1, 1, settings).stdin() == b"TOKEN=latin \xe9\n\ntask\n"
