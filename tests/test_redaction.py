@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from picoclaw_fleet.redaction import PLACEHOLDER, Redactor
-from picoclaw_fleet.secret_shapes import looks_like_secret
+from picoclaw_fleet.secret_shapes import KEY, KEY_SHAPES, LONG_KEY_SHAPES, looks_like_secret
 
 KNOWN = ("correct-horse-battery", "correct-horse", "pässwörd-ü", "a+b(c)[d]*", "x" * 400)
 SHAPES = (
@@ -78,6 +79,36 @@ def test_text_without_secrets_is_unchanged(words: list[str], cuts: list[int]) ->
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=8))
 def test_any_bytes_come_out_the_same_however_they_are_cut(data: bytes, cuts: list[int]) -> None:
     assert redacted(data, cuts) == redacted(data, [])
+
+
+def redacted_plainly(data: bytes) -> bytes:
+    known = sorted(map(str.encode, KNOWN), key=len, reverse=True)
+    return re.sub(b"|".join([*map(re.escape, known), KEY.encode()]), PLACEHOLDER, data)
+
+
+# What may and may not stand before and in a key, in all orders, so that many of them are keys and many nearly are.
+shreds = st.lists(
+    st.sampled_from([sign.encode() for sign in KEY_SHAPES | LONG_KEY_SHAPES])
+    | st.sampled_from([value.encode() for value in KNOWN + SHAPES])
+    | st.sampled_from(
+        [b"a1B2" * 10, b"A1B2" * 4, b"1-a", b"s", b"-a-", b"_", b".", b"-", b"-----", b"PRIVATE KEY", b"\n"]
+    )
+    | st.sampled_from(["ü".encode(), b"\x7f", b"\x80", b"\xff", b"\xed\xa0\x80", b"\x00", b" "])
+    | st.binary(max_size=4),
+    max_size=12,
+).map(b"".join)
+
+
+@given(shreds, st.lists(st.integers(0, 10_000), max_size=12))
+def test_the_quick_look_at_a_piece_overlooks_nothing(data: bytes, cuts: list[int]) -> None:
+    assert redacted(data, cuts) == redacted_plainly(data)
+
+
+@pytest.mark.parametrize("value", SHAPES)
+def test_a_key_is_one_behind_any_byte_but_a_letter_or_digit(value: str) -> None:
+    for before in map(bytes, zip(range(256), strict=True)):
+        data = before + value.encode()
+        assert redacted(data, [1]) == redacted(data, []) == (data if before.isalnum() else before + PLACEHOLDER)
 
 
 @pytest.mark.parametrize("value", [*KNOWN, *SHAPES])

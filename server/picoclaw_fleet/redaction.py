@@ -6,12 +6,16 @@ import os
 import re
 from collections.abc import Iterable
 
-from picoclaw_fleet.secret_shapes import KEY, KEY_SHAPES, LONG_KEY_SHAPES, LONGEST_KEY, LONGEST_LONG_KEY
+from pydantic_core import SchemaValidator, core_schema
+
+from picoclaw_fleet.secret_shapes import KEY, KEY_SIGN, LONG_KEY_SHAPES, LONGEST_KEY, LONGEST_LONG_KEY
 
 PLACEHOLDER = b"[secret]"
 
-_SIGNS = tuple(map(str.encode, KEY_SHAPES))
 _LONG_SIGNS = tuple(map(str.encode, LONG_KEY_SHAPES))
+# `re` reads plain text at 24 MB/s, the engine that pydantic brings along at 2 GB/s; but all that it says is yes or no.
+_SIGN = SchemaValidator(core_schema.str_schema(pattern=KEY_SIGN, regex_engine="rust-regex"))
+_TO_ASCII = bytes(range(128)) + b"\x7f" * 128
 
 
 class Redactor:
@@ -24,7 +28,7 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         known = sorted(map(os.fsencode, filter(None, secrets)), key=len, reverse=True)
         self._pattern = re.compile(b"|".join([*map(re.escape, known), KEY.encode()]))
-        self._signs = (*known, *_SIGNS, *_LONG_SIGNS)
+        self._known = known
         self._reach = max([LONGEST_KEY, *map(len, known)])
         self._before = b""
         self._held = b""
@@ -41,8 +45,7 @@ class Redactor:
         """Cleans what begins before the last `reach` bytes: what begins later might go on in the next piece."""
         # The last byte that was given away tells whether what follows it is the beginning of a word.
         text, position = self._before + self._held + data, len(self._before)
-        # Most pieces hold nothing of the kind, which a search for plain text sees three times as fast (71 to 24 MB/s).
-        suspicious = any(sign in text for sign in self._signs)
+        suspicious = self._may_hold_secret(text)
         if suspicious and reach and any(text.rfind(sign, -LONGEST_LONG_KEY) >= 0 for sign in _LONG_SIGNS):
             reach = max(reach, LONGEST_LONG_KEY)
         safe = max(len(text) - reach, position)
@@ -58,6 +61,12 @@ class Redactor:
             position = safe
         self._before, self._held = text[max(position - 1, 0) : position], text[position:]
         return b"".join(clean)
+
+    def _may_hold_secret(self, text: bytes) -> bool:
+        """Says at once that most pieces hold nothing of the kind."""
+        # The engine wants valid text, and a sign is in ASCII: whatever is not may as well be another character.
+        plain = text if text.isascii() else text.translate(_TO_ASCII)
+        return _SIGN.isinstance_python(plain.decode("ascii")) or any(value in text for value in self._known)
 
     def redact(self, text: str) -> str:
         """Replaces secrets in a whole text."""

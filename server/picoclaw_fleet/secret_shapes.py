@@ -34,6 +34,9 @@ LONGEST_LONG_KEY = 8000
 KEY = rf"(?<![A-Za-z0-9])(?:{'|'.join(sign + rest for sign, rest in (KEY_SHAPES | LONG_KEY_SHAPES).items())})"
 """Any of them. A key stands at the beginning of a word: `risk-management-framework` holds none."""
 
+KEY_SIGN = "|".join(rf"(?-u:\b|_){sign}" if sign[0].isalnum() else sign for sign in KEY_SHAPES | LONG_KEY_SHAPES)
+"""How any of them begins, for Rust's engine, which can't look behind. Where this is not found there is no KEY."""
+
 _KEY = re.compile(KEY)
 _LONG_RUN = re.compile(r"[A-Za-z0-9]{20,}")
 _WORD_OR_NUMBER = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
