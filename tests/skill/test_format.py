@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.skill.desk import SCRIPTS, SKILL
 
+from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig
 from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
 from picoclaw_fleet.worker.model_access import ModelAccess
 from picoclaw_fleet.worker.model_table import PROVIDERS
@@ -60,6 +62,21 @@ def test_picoclaw_gets_the_very_settings_that_the_server_writes(
     usual = model or PROVIDERS[provider].model
     expected = settings_for(version, ModelAccess(provider, usual, api_base, "THE_KEY", 'a"key\\'), has_owner=False)
     assert parcel.read_bytes() == f"{expected.digest}\n".encode() + expected.as_stdin()
+
+
+def test_the_scripts_know_every_key_of_the_fleet_config() -> None:
+    known = runpy.run_path(str(SCRIPTS / "fleet_json.py"))
+    assert set(known["PARTS"]) == set(FleetConfig.model_fields)
+    assert set(known["FLEET_SETTINGS"]) == set(Defaults.model_fields)
+    assert set(known["HOST_SETTINGS"]) == set(HostConfig.model_fields)
+
+
+def test_the_scripts_can_do_with_a_config_for_serving_over_http(tmp_path: Path) -> None:
+    config = tmp_path / "fleet.json"
+    config.write_text('{"hosts": [{"name": "one", "host": "192.0.2.1"}], "http": {"max_sessions": 10}}')
+    asked = [sys.executable, SCRIPTS / "fleet_json.py", "hosts", config]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=20)
+    assert (done.stdout, done.stderr) == ("one\x1f192.0.2.1\x1f\n", "")
 
 
 def test_the_sections_of_the_original_are_there_in_their_order() -> None:

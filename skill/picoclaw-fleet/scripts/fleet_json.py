@@ -30,6 +30,9 @@ SETTINGS = (
 )
 FLEET_SETTINGS = [*SETTINGS, "release_repo", "version", "github_api", "allow_unverified"]
 HOST_SETTINGS = ["name", "host", "arch", *SETTINGS]
+PARTS = ["hosts", "defaults", "http"]
+"""Of the whole file; http is the server's alone."""
+
 WHOLE_NUMBERS = ("port", "slots")
 NUMBERS = ("connect_timeout", "idle_timeout")
 TRUTHS = ("restrict_to_workspace", "allow_unverified")
@@ -104,7 +107,7 @@ def load(path: str) -> Json:
     config = cast("Json", loaded if isinstance(loaded, dict) else {})
     if not isinstance(config.get("hosts"), list):
         fail(f"{path}: hosts: there has to be a list of hosts")
-    check(path, "", config, ["hosts", "defaults"])
+    check(path, "", config, PARTS)
     check(path, "defaults", config.setdefault("defaults", {}), FLEET_SETTINGS)
     names: list[str] = []
     for number, entry in enumerate(config["hosts"]):
@@ -130,7 +133,7 @@ def check(path: str, place: str, entry: Any, known: list[str]) -> None:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             fail(f"{where}: there is no such key" + (f"; {near[0]} is meant?" if near else ""))
-        if key in ("hosts", "defaults", *OTHERS):
+        if key in (*PARTS, *OTHERS):
             continue
         if key in TRUTHS:
             right = isinstance(value, bool)
