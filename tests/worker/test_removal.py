@@ -107,6 +107,15 @@ async def test_an_owner_s_file_that_holds_the_same_key_is_named(site: DeploySite
     assert holding(home, KEY) == [".picoclaw/.security.yml"]
 
 
+async def test_a_file_whose_name_holds_a_key_is_told_of_without_it(site: DeploySite) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+    (home / f".picoclaw/{KEY}.txt").write_text(f"{KEY}\n")
+    (result,) = await site.teardown([host])
+    assert ".picoclaw/[secret].txt: it holds the key, and is not ours" in result.kept
+    assert KEY not in repr(result)
+
+
 async def test_the_key_is_looked_for_also_where_it_is_not_known_any_more(
     site: DeploySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

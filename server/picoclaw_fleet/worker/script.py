@@ -28,6 +28,8 @@ _LONGEST_LINE = 1 << 16
 _LONGEST_ANSWER = 4 << 20
 _PIECE = 1 << 16
 _COMMENT = re.compile(r"\s*#.*")
+_TOLD = ("kept", "removed", "failed")
+"""With these words a script begins what people get to see: names of files may hold a key."""
 
 
 def _text(*names: str) -> bytes:
@@ -95,7 +97,7 @@ async def run_script(
         words: Its arguments after the nonce. No secrets: the host's users can see them.
         stdin: What it reads.
         on_said: Is given each line of its own as it comes.
-        secrets: What is blacked out wherever programs print it, besides all that looks like a key.
+        secrets: What is blacked out of what people get to see of the answer, besides all that looks like a key.
 
     Raises:
         HostError: The host can't be reached, contact was lost, or the script broke off.
@@ -130,6 +132,7 @@ async def run_script(
             retryable=True,
             next_step="The host may be overloaded; try again later.",
         )
+    said.lines = [redactor.redact(" ".join(line)).split() if line[0] in _TOLD else line for line in said.lines]
     # All lines in one: a private key goes over many.
     said.others = redactor.redact("\n".join(said.others)).splitlines()
     return said
