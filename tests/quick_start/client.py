@@ -1,11 +1,19 @@
-"""Has the server beside this file run the command with all that this process was given, and ends as that does."""
+"""Has the server beside this file run the command with all that this process was given, and ends as that does.
+
+What it imports is C: the modules around that would take as long again as Python's own start.
+"""
 
 import array
 import os
-import signal
-import socket
 import sys
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+    import socket
+else:
+    import _signal as signal
+    import _socket as socket
 
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 
@@ -15,7 +23,7 @@ def main() -> None:
     for number in FORWARDED:
         signal.signal(number, lambda number, _: early.append(number))
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(Path(__file__).with_name("socket")))
+    connection.connect(f"{os.path.dirname(__file__)}/socket")  # noqa: PTH120
     environment = [f"{name}={value}" for name, value in os.environ.items()]
     words = [str(len(sys.argv)), os.getcwd(), *sys.argv, *environment]  # noqa: PTH109
     request = "\0".join(words).encode("utf-8", "surrogateescape")
