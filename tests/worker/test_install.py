@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import stat
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Generator
 from contextlib import contextmanager
 from datetime import date
+from importlib import resources
 from pathlib import Path
 
 import anyio
@@ -317,6 +320,22 @@ async def test_a_host_without_any_tool_for_digests_is_verified_by_size_and_by_ru
         host = site.host()
         assert [result.outcome for result in await site.deploy([host])] == [Outcome.INSTALLED]
         assert "done: hello" in await answer_of(site, host)
+
+
+@pytest.mark.parametrize("tool", ["openssl", "sha256sum", "busybox", "shasum"])
+def test_each_tool_for_digests_does_and_one_that_fails_is_no_tool(tmp_path: Path, tool: str) -> None:
+    found = shutil.which(tool)
+    if found is None:
+        pytest.skip(f"there is no {tool} here")
+    for name in ("openssl", "sha256sum", "busybox", "shasum"):
+        (tmp_path / name).symlink_to(found if name == tool else "/bin/false")
+    (tmp_path / "file").write_bytes(standin.executable("0.2.9"))
+    script = resources.files("picoclaw_fleet.worker").joinpath("install.sh").read_text()
+    command = ["/bin/sh", "-c", f"{script}\nPATH={tmp_path}\ndigest_of {tmp_path}/file"]
+
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert said == hashlib.sha256(standin.executable("0.2.9")).hexdigest() + "\n"
 
 
 async def test_two_controllers_at_once_make_one_installation(tmp_path: Path, site: DeploySite) -> None:

@@ -13,7 +13,8 @@ from picoclaw_fleet.transport import faults
 
 STDERR_LIMIT = 8 << 10
 _READ_AHEAD = 256 << 10
-_WRITE_PIECE = 128 << 10
+WRITE_PIECE = 128 << 10
+"""Bytes that are handed to asyncssh at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,13 @@ class Command(asyncssh.SSHClientSession[bytes]):
         Raises:
             HostError: lost_contact when the channel is gone and it isn't known how the command ended.
         """
-        view = memoryview(data)
-        for start in range(0, len(view), _WRITE_PIECE):
+        for start in range(0, len(data), WRITE_PIECE):
             await self._writable.wait()
             channel = self._channel
             if channel is None or channel.is_closing():
                 self.check()
                 return
-            channel.write(bytes(view[start : start + _WRITE_PIECE]))  # pyright: ignore[reportUnknownMemberType]
+            channel.write(data[start : start + WRITE_PIECE])  # pyright: ignore[reportUnknownMemberType]
         await self._writable.wait()
 
     def write_eof(self) -> None:

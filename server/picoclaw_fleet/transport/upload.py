@@ -15,11 +15,11 @@ from pathlib import Path
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.berths import Lane
-from picoclaw_fleet.transport.command import Command
+from picoclaw_fleet.transport.command import WRITE_PIECE, Command
 from picoclaw_fleet.transport.pool import Pool
 
-PIECE = 256 << 10
-"""Bytes that are read and handed over at once."""
+PIECE = WRITE_PIECE
+"""Bytes that are read and handed over at once: no more than are written at once, or they would be copied."""
 
 OnBytes = Callable[[int], None]
 

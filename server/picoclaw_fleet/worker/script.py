@@ -103,8 +103,9 @@ async def run_script(
         HostError: The host can't be reached, contact was lost, or the script broke off.
     """
     nonce = new_nonce()
-    start = f'eval "$(dd bs=1 count={len(text)} 2>/dev/null)"'
-    command = shlex.join(["sh", "-c", start, "fleet", nonce, *words])
+    # Of what follows the text not a byte may be read, and that is slow: 40 ms, on a small board ten times as much.
+    reader = f"dd bs=1 count={len(text)} 2>/dev/null" if stdin else "cat"
+    command = shlex.join(["sh", "-c", f'eval "$({reader})"', "fleet", nonce, *words])
     said = Said()
     redactor = Redactor(secrets)
     with anyio.move_on_after(ANSWER_SECONDS) as patience:
