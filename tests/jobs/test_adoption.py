@@ -133,7 +133,7 @@ async def test_one_of_two_processes_watches_and_the_other_one_sees_the_end(fleet
 
 async def test_what_has_vanished_from_its_host_is_lost(fleet: EmbeddedFleet, gate: Gate) -> None:
     job_id = await _dispatch_and_die(fleet, gate)
-    shutil.rmtree(_folder(fleet, job_id))
+    shutil.rmtree(_folder(fleet, job_id).parent.parent)
     async with controller(fleet) as second:
         result = await _see(second, job_id, SECONDS)
     assert (result.state, result.reason) == ("lost", "lost_contact")
@@ -170,6 +170,7 @@ async def test_a_job_that_was_refused_while_nobody_listened_is_not_lost(fleet: E
         await stranger.dispatch("puts the runner there", host="ada")
     folder = _folder(fleet, job.job_id)
     folder.mkdir(parents=True)
+    (folder.parent.parent / "claims" / job.job_id).touch()
     (folder / "outcome").write_text("no_slot\n")
     (folder / "closed").write_text("stopped 1\n")
     async with controller(fleet) as second:

@@ -203,7 +203,7 @@ class Site:
     def add_name(self, name: str) -> None:
         """Puts the runner there for a host of that name."""
         folder = self.home / ".picoclaw/fleet" / name
-        for part in ("jobs", "running"):
+        for part in ("jobs", "claims", "running"):
             (folder / part).mkdir(parents=True)
         (folder / "runner").write_bytes(RUNNER)
 
@@ -214,10 +214,17 @@ class Site:
     def job(self, job_id: str) -> Path:
         return self.folder / "jobs" / (self.tag + job_id)
 
+    def claimed(self, job_id: str, claim: str = "") -> Path:
+        """The directory of a job that somebody began to start, and got no further."""
+        job = self.job(job_id)
+        (self.folder / "claims" / job.name).write_text(claim)
+        (job / "workspace").mkdir(parents=True)
+        return job
+
     @property
     def running(self) -> list[str]:
         """The entries of jobs that hold a slot."""
-        return sorted(entry.name.removeprefix(self.tag) for entry in (self.folder / "running").iterdir())
+        return sorted(name.removeprefix(self.tag) for name in running(self.folder))
 
     @property
     def runs(self) -> list[Run]:
@@ -306,6 +313,12 @@ class Site:
                 os.kill(pid, signal.SIGKILL)
         assert left == []
         assert self.running == []
+
+
+def running(folder: Path) -> list[str]:
+    """The entries of jobs that hold a slot, in a host's folder."""
+    entries = [entry.name for entry in (folder / "running").iterdir()]
+    return [name for name in entries if not (folder / "jobs" / name.split(".")[0] / "closed").exists()]
 
 
 def is_readable(descriptor: int, seconds: float = SECONDS) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests.deploy_site import HomelySshServer
-from tests.servers import ClientKey
+from tests.servers import ClientKey, required
 from tests.standin import API_KEY, configure, install, runs
 from tests.worker.site import processes_with, wait_for_exit
 
@@ -53,6 +53,17 @@ class Probed:
             for path in self.home.rglob("*")
             if ".picoclaw/workspace" not in str(path) and path != self.home / ".picoclaw"
         }
+
+
+class ForeignShellServer(HomelySshServer):
+    """Its user has a shell that is nothing like sh."""
+
+    def __init__(self, folder: Path, *, shell: str, authorized_key: str) -> None:
+        super().__init__(folder, sparse=False, authorized_key=authorized_key)
+        self._shell = required(shell)
+
+    def _guard(self, name: str, shell: str) -> Path:
+        return super()._guard(name, f"exec {self._shell}")
 
 
 @pytest.fixture(params=["usual", "busybox"])
@@ -189,6 +200,11 @@ async def test_jobs_and_the_runner_are_counted(probed: Probed) -> None:
     for entry in (f"j_a.{boot}.{me}-1.999999999-1", f"j_b.{boot}.999999999-1.{me}-1", f"j_c.other.{me}-1.{me}-1"):
         (running / entry).touch()
     (running / f"j_d.{boot}.999999999-1.999999999-1").touch()
+    (running / f"j_closed.{boot}.{me}-1.{me}-1").touch()
+    closed = running.parent / "jobs/j_closed/closed"
+    closed.parent.mkdir()
+    closed.write_text("stopped 1.00\n")
+    (running / f"j_freed.{boot}.{me}-1.{me}-1").write_text("freed\n")
 
     facts = await probed.probe()
 
@@ -201,6 +217,27 @@ async def test_a_greeting_of_the_shell_is_dropped(probed: Probed) -> None:
     (probed.home / ".bashrc").write_text("echo Welcome to ended; printf 'no newline'\n")
 
     assert (await probed.probe()).picoclaw is PicoclawState.READY
+
+
+@pytest.mark.parametrize("shell", ["tcsh", "fish"])
+async def test_the_login_shell_may_be_nothing_like_sh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    key = ClientKey.make(tmp_path / "keys")
+    async with (
+        ForeignShellServer(tmp_path / "server", shell=shell, authorized_key=key.public) as server,
+        Pool() as pool,
+    ):
+        install(server.home())
+        probed = Probed(pool, server.host(ssh_key=key.path), server.home())
+
+        full = await probed.probe()
+        brief = await probed.probe(full)
+
+    assert full.picoclaw is PicoclawState.READY
+    assert brief.uptime > full.uptime
 
 
 async def test_two_names_for_one_account_are_told_by_the_machine_id(probed: Probed) -> None:

@@ -63,7 +63,8 @@ def test_jobs_whose_output_is_safe_are_forgotten_but_for_what_lies_in_their_work
     assert call.words() == ["forgotten"]
     call.exited()
 
-    assert not site.job("j_plain").exists()
+    assert not [entry for entry in site.folder.rglob("*") if "j_plain" in entry.name]
+    assert [entry.name.split(".")[0] for entry in (site.folder / "running").iterdir()] == [f"{site.tag}j_running"]
     assert (site.job("j_files") / "workspace/report.txt").read_text() == "kept"
     assert not (site.job("j_files") / "out").exists()
     assert site.stop("j_running").ending().outcome == "cancelled"

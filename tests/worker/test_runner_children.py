@@ -121,12 +121,12 @@ def own_pids(site: Site) -> Generator[None]:
 @pytest.mark.parametrize("pty", [False, True], ids=["without environment", "session"])
 def test_where_only_new_processes_are_looked_at_none_is_left(site: Site, pty: bool) -> None:
     sleep = f"sleep 300{random.randrange(10**6)}"
-    wiped = f"env -i sh -c 'echo >{site.home}/up; exec {sleep}'"
+    begun = site.home / "begun"
+    os.mkfifo(begun)
+    child = f"{'' if pty else 'env -i '}sh -c 'echo >{begun}; exec {sleep}' >/dev/null 2>&1 </dev/null"
     with own_pids(site):
-        site.knobs(exec=f"echo >$HOME/up; exec {sleep}" if pty else wiped, background=True, pty=pty, slow=0)
-        call = site.start("j_one", TASK)
-        site.is_up()
-        assert call.ending().ending.stop_verified
+        site.knobs(exec=f"{child} & read -r _ <{begun}", pty=pty)
+        assert site.start("j_one", TASK).ending().ending.stop_verified
         assert not [entry for entry in Path("/proc").glob("[0-9]*") if command_of(int(entry.name)).strip() == sleep]
 
 

@@ -106,6 +106,14 @@ def test_what_the_living_have_is_kept(site: Site, alive: str) -> None:
     entry.unlink()
 
 
+def test_a_job_that_is_closed_holds_no_slot_though_its_processes_are_a_moment_late(site: Site) -> None:
+    (site.claimed("j_other") / "closed").write_text("stopped 1.00\n")
+    me = f"{os.getpid()}-{start_time(os.getpid())}"
+    (site.folder / "running" / f"{site.tag}j_other.{BOOT}.{me}.{me}").touch()
+
+    assert site.start("j_one", TASK, slots=1).ending().outcome == "exit"
+
+
 def test_a_name_that_reads_like_the_state_of_the_dead_deceives_nobody(site: Site) -> None:
     named = ["sh", "-c", "printf 'a) Z 1' >/proc/$$/comm; echo; read _"]
     with subprocess.Popen(named, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -13,7 +13,7 @@ import pytest
 from tests.deploy_site import HomelySshServer
 from tests.servers import ClientKey, DropbearServer
 from tests.standin import install, runs, set_knobs
-from tests.worker.site import command_of, processes_with, wait_for_exit
+from tests.worker.site import command_of, processes_with, running, wait_for_exit
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
@@ -104,7 +104,7 @@ async def reached(request: pytest.FixtureRequest, pool: Pool, tmp_path: Path) ->
         yield Reached(pool, host, home, server)
         ours = [pid for pid in processes_with(f"HOME={home}") if RUNNER_NAME in command_of(pid)]
         assert [command_of(pid) for pid in await anyio.to_thread.run_sync(wait_for_exit, ours)] == []
-        assert list((home / fleet_folder(NAME) / "running").iterdir()) == []
+        assert running(home / fleet_folder(NAME)) == []
 
 
 def order(task: bytes = TASK, seconds: int = 60, job_id: str = "") -> Order:

@@ -102,9 +102,7 @@ def test_a_job_of_an_earlier_boot_is_lost_and_takes_nobody_with_it(site: Site) -
     site.is_up()
     stranger = site.processes("j_bystander").picoclaw
     for name, boot in (("j_reboot", "another-boot"), ("j_reused", Path("/proc/sys/kernel/random/boot_id").read_text())):
-        job = site.job(name)
-        (job / "workspace").mkdir(parents=True)
-        (job / "task").write_text("4 0 100\n")
+        job = site.claimed(name, "4 0 100\n")
         (job / "worker").write_text(f"{stranger}-1 999999999.00 {boot.strip()}\n")
     calls = {name: site.wait(name) for name in ("j_reboot", "j_reused")}
     for name, call in calls.items():
@@ -118,7 +116,7 @@ def test_a_job_of_an_earlier_boot_is_lost_and_takes_nobody_with_it(site: Site) -
 
 @pytest.mark.parametrize("shell", ["dash"], indirect=True)
 def test_a_job_whose_start_was_killed_before_it_got_anywhere_is_lost(site: Site) -> None:
-    site.job("j_one").mkdir()
+    site.claimed("j_one")
 
     assert site.start("j_one", TASK).ending().outcome == "lost"
     assert site.runs == []
@@ -126,8 +124,7 @@ def test_a_job_whose_start_was_killed_before_it_got_anywhere_is_lost(site: Site)
 
 @pytest.mark.parametrize("shell", ["bash"], indirect=True)
 def test_times_of_a_lost_job_never_run_backwards(site: Site) -> None:
-    job = site.job("j_one")
-    (job / "workspace").mkdir(parents=True)
+    job = site.claimed("j_one")
     (job / "worker").write_text("1-1 999999999.00 another-boot\n")
 
     call = site.wait("j_one")

@@ -344,7 +344,7 @@ async def install_runner(pool: Pool, host: Host, name: str) -> None:
     nonce = new_nonce()
     folder = fleet_folder(name)
     script = (
-        f"cd; umask 077; mkdir -p {folder}/jobs {folder}/running || exit; cd {folder} || exit; "
+        f"cd; umask 077; mkdir -p {folder}/jobs {folder}/claims {folder}/running || exit; cd {folder} || exit; "
         f"cat >{RUNNER_NAME}.{nonce} && [ $(wc -c <{RUNNER_NAME}.{nonce}) -eq {len(RUNNER)} ] "
         f"&& mv -f {RUNNER_NAME}.{nonce} {RUNNER_NAME} && echo {nonce} || {{ rm -f {RUNNER_NAME}.{nonce}; exit 1; }}"
     )

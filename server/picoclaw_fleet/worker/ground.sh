@@ -148,7 +148,7 @@ running_jobs() {
     rest=${job#*.}
     pids=${rest#*.}
     guard=${pids#*.}
-    [ "${rest%%.*}" = "$boot" ] || continue
+    if [ "${rest%%.*}" != "$boot" ] || [ -s "$fleet/jobs/${job%%.*}/closed" ]; then continue; fi
     if [ -d "/proc/${pids%%-*}" ] || [ -d "/proc/${guard%%-*}" ]; then echo "${job%%.*}"; fi
   done
 }

@@ -1,13 +1,16 @@
 # shellcheck shell=sh
-# Reads the state of a host; writes nothing there. Arguments: nonce, runner, brief or full, stamp of the last full look.
-# Sent inside of single quotes to whatever shell the user has, hence without any here, and without backslashes.
+# Reads the state of a host; writes nothing there. Arguments: nonce, runner, stamp of the last full look.
+# It is sent in single quotes, as one line (probe.py), to whatever shell the user has. Hence no single quotes in here, each
+# line ends where a command may, and a ! stands before nothing but a blank: csh takes it for an earlier command otherwise.
+# What takes time are other programs and writing, so it says all in one go.
 export LC_ALL=C
-nonce=$1 runner=$2 depth=$3 known=$4
-say() { echo "$nonce $*"; }
-# What the shell has greeted with may lack the end of its line.
-echo
+nonce=$1 runner=$2 known=$3 said="" nl=${IFS#??} not="! "
+# Each line begins anew: what the shell has greeted with, or PicoClaw said, may lack the end of its line.
+say() { said=$said$nl$nonce" "$*; }
+tell() { printf "%s\n" "$said"; said=""; }
+finish() { say end; tell; exit; }
 read -r name </proc/sys/kernel/hostname || name=$(uname -n)
-case $name in "" | .* | *[!A-Za-z0-9_.-]*) name=host ;; esac
+case $name in "" | .* | *[${not% }A-Za-z0-9_.-]*) name=host ;; esac
 read -r boot </proc/sys/kernel/random/boot_id || boot=-
 read -r up _ </proc/uptime
 read -r load _ </proc/loadavg
@@ -20,51 +23,77 @@ while read -r key value _; do
 done </proc/meminfo
 fleet=$HOME/.picoclaw/fleet/$name running=0
 for entry in "$fleet"/running/*; do
-  entry=${entry##*/} entry=${entry#*.}
+  # The slot is free again when something is written there, or when the job is closed.
+  [ ! -s "$entry" ] || continue
+  entry=${entry##*/}
+  [ ! -s "$fleet/jobs/${entry%%.*}/closed" ] || continue
+  entry=${entry#*.}
   pid=${entry#*.} guard=${entry##*.}
   [ "${entry%%.*}" = "$boot" ] || continue
   if [ -d "/proc/${pid%%-*}" ] || [ -d "/proc/${guard%%-*}" ]; then running=$((running + 1)); fi
 done
 say running "$running"
 [ ! -f "$fleet/$runner" ] || say runner
-[ "$depth" = full ] || { say end; exit; }
-
-say machine "$(uname -s)" "$(uname -m)"
+# --- the rest is for a full look --------------------------------------------------------------------------------------
+unset TIME_STYLE
+read -r system </proc/sys/kernel/ostype || system=$(uname -s)
+{ read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m)
+say machine "$system" "$machine"
 read -r cpus </sys/devices/system/cpu/online && say cpus "$cpus"
-# shellcheck disable=SC2046 # several words
-say home $(ls -di "$HOME")
-df -Pk "$HOME" | { read -r _; read -r line; say disk "$line"; }
+# shellcheck disable=SC2046 # seven words of a heading, then the figures
+set -- $(df -Pk "$HOME")
+[ $# -lt 7 ] || { shift 7; say disk "$*"; }
 # shellcheck disable=SC2046 # two words
 say kills $(grep "^oom_kill " /proc/vmstat)
 [ -w "$HOME" ] || say readonly
-folder=$(cd "$fleet/current" 2>/dev/null && pwd -P)
-for picoclaw in ${folder:+"$folder/picoclaw"} "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw "$(command -v picoclaw)" ""; do
-  [ ! -x "$picoclaw" ] || break
-done
-[ -n "$picoclaw" ] || { say end; exit; }
+
+find_picoclaw() {
+  folder=""
+  if cd -P "$fleet/current" 2>/dev/null; then folder=$PWD; fi
+  for picoclaw in ${folder:+"$folder/picoclaw"} "$HOME/.local/bin/picoclaw" /usr/local/bin/picoclaw; do
+    [ ! -x "$picoclaw" ] || return 0
+  done
+  picoclaw=$(command -v picoclaw)
+}
+find_picoclaw
+cd "$HOME" || finish
+# shellcheck disable=SC2046 # ten words about the home, and those about PicoClaw: a dot comes before all other names
+set -- $(ls -dLin . ${picoclaw:+"$picoclaw"})
+say home "$1" "$HOME"
+[ -n "$picoclaw" ] || finish
 say picoclaw "$picoclaw"
+[ $# -lt 10 ] || shift 10
+look=$*
 beside=${picoclaw%/*}
-stamp=$({
-  ls -lLin "$picoclaw"
-  # By content: ls tells the minute, and a key may be replaced within it.
-  cat "$beside/worker.env" "$beside/config.json" "$beside/.security.yml"
-  cat "$HOME/.picoclaw/config.json" "$HOME/.picoclaw/.security.yml"
-} 2>/dev/null | { cksum || md5sum; })
-stamp=${stamp%% *}
+set --
+for file in "$beside/worker.env" "$beside/config.json" "$beside/.security.yml" .picoclaw/config.json .picoclaw/.security.yml; do
+  [ ! -f "$file" ] || set -- "$@" "$file"
+done
+# By content: ls tells the minute, and a key may be replaced within it.
+[ $# -eq 0 ] || look=$look" "$(cksum "$@" || md5sum "$@")
+# shellcheck disable=SC2086 # the words are made one
+set -- $look
+IFS=,
+stamp=$*
+unset IFS
 say stamp "$stamp"
-[ "$stamp" != "$known" ] || { say end; exit; }
+[ "$stamp" != "$known" ] || finish
 
-forget_timer() { kill "$timer"; exit; }
-
-ask() { # at most 10 seconds
+# PicoClaw has 20 seconds for both answers. The functions are called by traps.
+# shellcheck disable=SC2317
+forget_timer() { kill $! ; exit; }
+# shellcheck disable=SC2317
+give_up() { late=yes; kill -s KILL "$asked"; }
+(trap forget_timer TERM; sleep 20 & wait $! ; kill -s USR1 $$) >/dev/null 2>&1 &
+watch=$!
+trap give_up USR1
+late="" code=""
+ask() {
+  [ -z "$late" ] || return
   "$picoclaw" "$@" </dev/null 2>&1 &
   asked=$!
-  (trap forget_timer TERM; sleep 10 & timer=$!; wait $timer; kill -9 $asked) >/dev/null 2>&1 &
-  watch=$!
-  wait $asked
+  wait "$asked"
   code=$?
-  kill $watch
-  echo
 }
 if [ -f "$beside/worker.env" ]; then
   # shellcheck disable=SC2163 # NAME=VALUE
@@ -73,8 +102,11 @@ fi
 unset TZ
 export NO_COLOR=1 TERM=dumb PICOCLAW_LOG_LEVEL=fatal PICOCLAW_LOG_FILE=/dev/null
 say version
+tell
 ask version
 say ready
+tell
 ask agent -m "/show model"
+kill "$watch" 2>/dev/null
 say answered "$code"
-say end
+finish

@@ -13,7 +13,7 @@ echo "$nonce host $name"
 
 if [ "$verb" = install ]; then
   umask 077
-  mkdir -p "$fleet/jobs" "$fleet/running" && cat >"$fleet/$runner.$nonce" &&
+  mkdir -p "$fleet/jobs" "$fleet/claims" "$fleet/running" && cat >"$fleet/$runner.$nonce" &&
     [ "$(wc -c <"$fleet/$runner.$nonce")" -eq "$1" ] && mv -f "$fleet/$runner.$nonce" "$fleet/$runner" && echo "$nonce installed"
   exit
 fi

@@ -8,18 +8,19 @@
 #
 # Who calls keeps stdin open for as long as he waits. Each line of an answer begins with the nonce; contract.py has the
 # words that follow. The processes of a job:
-#   front    the process of the SSH channel: starts the runner, waits for the end, reports it; may go at any time
+#   front    the process of the SSH channel: starts the guard, waits for the end, reports it; may go at any time
+#   guard    starts the runner; stops the job when its time is up or its runner is gone
 #   runner   starts PicoClaw and waits for it; holds the pipe `live` open, whose end tells everybody that it is gone
-#   guard    in a session of its own; stops the job when its time is up or its runner is gone
-# The files of a job in jobs/ID: task (size, digest), live, out, err, workspace/, worker (PicoClaw's stamp, when it began,
-# boot id), outcome (the first who writes it decides), and once all is stopped: tail, files, closed.
+# A job belongs to who creates claims/ID (size and digest of the task, limit in blocks). Its files in jobs/ID: live,
+# out, err, workspace/, worker (PicoClaw's stamp, when it began, boot id), outcome (the first who writes it decides), and
+# once all is stopped: tail, files, closed. In running/ is an entry per job; it holds a slot until the job is closed.
 # PicoClaw's processes are found by the mark PICOFLEET_JOB=ID/ in their environment and by the sessions of those found.
 # shellcheck disable=SC2086,SC2094  # words are split on purpose; a FIFO is read and written at once
 umask 077
 unset CDPATH
 trap '' HUP PIPE
 cd "${0%/*}" || exit 1
-fleet=$PWD self=$PWD/${0##*/}
+fleet=$PWD
 verb=$1 nonce=$2 id=$3
 locale=${LC_ALL-} boot=''
 export LC_ALL=C
@@ -27,24 +28,6 @@ detach=/usr/bin/setsid
 [ -x $detach ] || detach=$(command -v setsid)
 
 say() { printf '\n%s\n' "$nonce $*"; } # what the shell has greeted with may lack the end of its line
-
-# Nearly always all is well in the end, and the guard has not even read the rest of this file.
-stand_guard() { # SECONDS: until they are over, or the runner is gone
-  cd "jobs/$id" || exit
-  sleep "$1" >/dev/null &
-  timer=$!
-  (read -r _ <&7; kill $timer) >/dev/null &
-  watch=$!
-  exec >/dev/null # the runner waits for that
-  overdue=''
-  if wait $timer; then
-    overdue=yes
-    kill $watch
-  elif [ ! -p live ] || [ -s closed ]; then
-    exit
-  fi
-}
-[ "$verb" != guard ] || stand_guard "$4"
 
 # --- small change -----------------------------------------------------------------------------------------------------
 
@@ -184,7 +167,6 @@ close() { # OUTCOME: decides, stops what is left, keeps what is worth keeping, f
     done 1<>files
   } 2>/dev/null
   keep closed "$left $up"
-  rm -f "$fleet/running/$id".*
 }
 
 # --- runner and guard -------------------------------------------------------------------------------------------------
@@ -201,12 +183,10 @@ outlives_us() { # ID: PicoClaw runs on though its runner and guard are dead
 }
 
 # A slot is an entry named after boot and processes, so it is made whole in one call: enter first, count afterwards.
-take_slot() { # PID of the guard
+take_slot() {
   read_boot
-  stamp "$1"
-  entry=$stamp
   stamp self
-  ours=$fleet/running/$id.$boot.$stamp.$entry
+  ours=$fleet/running/$id.$boot.$stamp.$guard
   { true >"$ours"; } || { refusal=disk_full; return 1; }
   taken=1 gone=''
   for entry in "$fleet"/running/*; do
@@ -214,7 +194,15 @@ take_slot() { # PID of the guard
     IFS=.
     set -- ${entry##*/}
     unset IFS
-    if [ "$2" = "$boot" ] && { alive "$3" || alive "$4" || outlives_us "$1"; }; then taken=$((taken + 1)); else gone="$gone $1.$2.$3.$4"; fi
+    if [ "$2" != "$boot" ]; then
+      gone="$gone $1.$2.$3.$4"
+    elif [ -s "$fleet/jobs/$1/closed" ]; then
+      continue # `forget` takes it away with the job
+    elif alive "$3" || alive "$4" || outlives_us "$1"; then
+      taken=$((taken + 1))
+    else
+      gone="$gone $1.$2.$3.$4"
+    fi
   done
   [ -z "$gone" ] || (cd "$fleet/running" && rm -f $gone)
   [ $taken -le "$slots" ]
@@ -250,10 +238,8 @@ SETTINGS
 }
 
 runner() {
-  witness=yes
-  guard=$($detach sh "$self" guard - "$id" "$seconds" 4>&- 7<live 9>&- & echo $!)
   refusal=no_slot
-  if memory_is_short || ! take_slot "$guard"; then
+  if memory_is_short || ! take_slot; then
     decide $refusal
     now
     keep closed "stopped $up"
@@ -263,18 +249,28 @@ runner() {
   now
   say started "$up" "$up" >&4
   exec 4>&-
-  work </dev/null >out 2>err &
+  work >out 2>err &
   wait $!
   close "exit $?"
 }
 
+# It starts the runner and not the other way round, so that all of us have lower pids than PicoClaw: see look_where.
 guard() { # ends when the job is closed
   witness=yes
-  if [ -n "$overdue" ]; then
+  stamp self
+  guard=$stamp
+  sleep "$seconds" 4>&- 7<&- 9>&- &
+  timer=$!
+  (read -r _ <&7; kill $timer) 4>&- 9>&- &
+  watch=$!
+  runner 7<&- &
+  exec 4>&- 9>&-
+  if wait $timer; then
+    kill $watch
     decide timed_out
     stop_all
+    read -r _ <&7
   fi
-  read -r _ <&7
   [ ! -p live ] || [ -s closed ] || { exec 9<>live; close killed; }
 }
 
@@ -302,7 +298,7 @@ report() {
   # Only what was refused is taken away again, by whoever reports it first.
   { read -r outcome code full <outcome; } || [ -e outcome ] || outcome=no_slot
   case $outcome in
-    no_slot | disk_full) rm -rf "$fleet/jobs/$id"; say $outcome; return ;;
+    no_slot | disk_full) rm -rf "$fleet/jobs/$id" "$fleet/claims/$id"; say $outcome; return ;;
     exit) ;;
     *) full=$code code=- ;;
   esac
@@ -310,7 +306,7 @@ report() {
   read -r left ended _ <closed
   ended=${ended:-$up}
   read_worker
-  { read -r _ _ blocks <task; } || blocks=0
+  { read -r _ _ blocks <"../../claims/$id"; } || blocks=0
   kills=- out=0 err=0 tail=0 files=0
   [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat)
   # shellcheck disable=SC2046
@@ -352,9 +348,12 @@ persona() { # the owner's character and skills, but none of his memory and sessi
   [ $# -eq 0 ] || ln -s "$@" workspace/
 }
 
-claim() { # makes the job's directory: the job belongs to who does
-  mkdir "jobs/$id" 2>/dev/null || problem=$(mkdir "jobs/$id" 2>&1) || return
-  cd "jobs/$id" || return
+claim() {
+  set -C
+  { true >"claims/$id"; } 2>/dev/null || problem=$( (true >"claims/$id") 2>&1)
+  set -- $?
+  set +C
+  return "$1"
 }
 
 refuse() {
@@ -364,10 +363,20 @@ refuse() {
   esac
 }
 
+enter() { # the job's directory, once it is there; fails when the job was refused
+  tries=0
+  until cd "jobs/$id" 2>/dev/null; do
+    [ -e "claims/$id" ] || return
+    tries=$((tries + 1))
+    [ $tries -lt 4 ] || mkdir "jobs/$id" 2>/dev/null || return # who has claimed it died before that
+    sleep 1
+  done
+}
+
 join() { # the job is here already: is it the same task?
-  cd "jobs/$id" 2>/dev/null || { say no_slot; return; }
+  enter || { say no_slot; return; }
   tries=0 size=''
-  until { read -r size sum _ <task; } 2>/dev/null || [ -e outcome ] || [ $tries -gt 3 ]; do
+  until { read -r size sum _ <"../../claims/$id"; } 2>/dev/null || [ -e outcome ] || [ $tries -gt 3 ]; do
     tries=$((tries + 1))
     sleep 1
   done
@@ -402,36 +411,40 @@ start() {
   read_task
   [ ${#task} -eq $((bytes + 1)) ] || { say truncated ${#task}; return; }
   task=${task%?}
-  [ -d "jobs/$id" ] || find_picoclaw || { say not_installed; return; }
-  [ -d running ] || mkdir -p jobs running 2>/dev/null
+  [ -e "claims/$id" ] || find_picoclaw || { say not_installed; return; }
+  # Copied for each job: one process instead of three.
+  [ -p blank/live ] || { mkdir -p jobs claims running blank/workspace && mkfifo blank/live; } 2>/dev/null
   claim || {
-    if [ -d "jobs/$id" ]; then join; else refuse; fi
+    if [ -e "claims/$id" ]; then join; else refuse; fi
     return
   }
   {
-    printf '%4096s' '' >reserve.outcome && printf '%4096s' '' >reserve.closed &&
-      echo "$bytes $digest $blocks" >task && mkfifo live && mkdir workspace
+    echo "$bytes $digest $blocks" >"claims/$id" && cp -R blank "jobs/$id" && cd "jobs/$id" &&
+      printf '%4096s' '' >reserve.outcome && printf '%4096s' '' >reserve.closed
   } 2>/dev/null || {
-    rm -rf "$fleet/jobs/$id"
+    rm -rf "$fleet/jobs/$id" "$fleet/claims/$id"
     say disk_full
     return
   }
   persona
   exec 9<>live 4>&1
-  runner </dev/null >/dev/null 2>&1 &
+  guard </dev/null >/dev/null 2>&1 7<live &
   exec 9>&- 4>&-
   attend
 }
 
 stop() {
   if claim; then # nobody has it: from now on nobody can start it
+    problem=$(mkdir "jobs/$id" 2>&1) || { rm -f "claims/$id"; refuse; return; }
+    cd "jobs/$id" || return
     decide cancelled
     now
     keep closed "stopped $up"
     report
     return
   fi
-  cd "jobs/$id" 2>/dev/null || { refuse; return; }
+  [ -e "claims/$id" ] || { refuse; return; }
+  enter || { say no_slot; return; }
   [ -s closed ] || { decide cancelled; stop_all; }
   attend
 }
@@ -440,24 +453,27 @@ forget() { # IDs of jobs whose output is safely with the caller; what PicoClaw l
   all='' some=''
   for id in "$@"; do
     [ -s "jobs/$id/closed" ] || continue
+    some="$some running/$id.*"
     if [ -s "jobs/$id/files" ]; then
       for name in out err tail reserve.outcome reserve.closed; do some="$some jobs/$id/$name"; done
     else
-      all="$all jobs/$id"
+      all="$all jobs/$id claims/$id"
     fi
   done
   now
   # Our own files alone, not what a worker may have named like them: names with blanks must not get into the list.
   # shellcheck disable=SC2044
-  [ "${up%.*}" -lt 2592000 ] || for old in $(find jobs/*/closed -prune -mtime +30); do all="$all ${old%/closed}"; done
+  [ "${up%.*}" -lt 2592000 ] || for old in $(find jobs/*/closed -prune -mtime +30); do
+    old=${old%/closed}
+    all="$all $old claims/${old#jobs/}"
+  done
   rm -rf $all $some
   say forgotten
 }
 
 case $verb in
   start) seconds=$4 slots=$5 blocks=$6 bytes=$7 digest=$8; start ;;
-  wait) if cd "jobs/$id" 2>/dev/null; then attached; else say absent; fi ;;
+  wait) if [ -e "claims/$id" ] && enter; then attached; else say absent; fi ;;
   stop) stop ;;
   forget) shift 2; forget "$@" ;;
-  guard) guard ;;
 esac
