@@ -9,9 +9,10 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.deploy_site import NAME, DeploySite
+from tests.deploy_site import KEY, KEY_VARIABLE, NAME, DeploySite
 
 from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.rollout import HostProgress
 from picoclaw_fleet.worker.host_lock import HostLock, Owner
 from picoclaw_fleet.worker.script import INSTALL, Said, run_script
 
@@ -137,15 +138,35 @@ def test_a_step_and_the_renewal_beside_it_do_not_lose_it(tmp_path: Path) -> None
     assert [file.name for file in (tmp_path / ".picoclaw/fleet/host").iterdir()] == ["lock"]
 
 
-async def test_who_loses_it_while_working_is_told(site: DeploySite, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("picoclaw_fleet.worker.host_lock.RENEWAL_SECONDS", 0.05)
+async def test_a_renewal_that_comes_after_the_release_spoils_nothing(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("picoclaw_fleet.worker.host_lock.RENEWAL_SECONDS", 0.01)
     lock = lock_of(site)
-    await take(lock)
-    leave_lock(site, silent=0)
-    with pytest.raises(HostError) as caught, anyio.fail_after(30):
-        async with lock.renewed():
-            await anyio.sleep_forever()
-    assert caught.value.reason is Reason.LOCKED
+    folder = (await take(lock)).first("folder").split()[0]
+    async with lock.renewed():
+        await run(site, lock, "abandon", folder)
+        for _ in range(10):  # time enough for it
+            assert (await run(site, lock, "renew")).failure
+
+
+async def test_a_deploy_that_loses_it_while_sending_is_told_by_its_next_step(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    site.publish("0.2.9")
+    runs = site.rollout.deploy([site.host()], site.releases)
+
+    def take_over(_: str, progress: HostProgress) -> None:
+        if progress.step == "upload":
+            leave_lock(site, silent=0)
+
+    with anyio.fail_after(30):
+        await site.rollout.watch(runs, take_over)
+
+    assert runs[0].result.reason is Reason.LOCKED
+    assert "theirnonce" in (site.fleet() / "lock").read_text()
+    assert not (site.fleet() / "current").exists()
 
 
 async def test_an_error_in_the_work_comes_out_as_it_is(site: DeploySite) -> None:

@@ -10,7 +10,7 @@ import os
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -152,25 +152,12 @@ class HostLock:
     async def renewed(self) -> AsyncGenerator[None]:
         """Renews the lock for as long as the block takes.
 
-        Raises:
-            HostError: locked, when it is lost. A renewal that doesn't get through is tried again.
+        Who has lost it is told by his next step on the host, not by the renewal: that one may as well come just after
+        the block's last step has released the lock.
         """
         trouble: HostError | None = None
         async with anyio.create_task_group() as tasks:
-
-            async def renew() -> None:
-                nonlocal trouble
-                while True:
-                    await anyio.sleep(RENEWAL_SECONDS)
-                    try:
-                        said = await run_script(self._pool, self._host, INSTALL, self.words("renew"))
-                    except HostError:
-                        continue
-                    if said.failure:
-                        trouble = lock_lost(self._host)
-                        tasks.cancel_scope.cancel()
-
-            tasks.start_soon(renew)
+            tasks.start_soon(self._renew)
             try:
                 yield
             except HostError as error:  # a task group would wrap it
@@ -178,6 +165,13 @@ class HostLock:
             tasks.cancel_scope.cancel()
         if trouble is not None:
             raise trouble
+
+    async def _renew(self) -> None:
+        is_ours = True
+        while is_ours:
+            await anyio.sleep(RENEWAL_SECONDS)
+            with suppress(HostError):  # what didn't get through is tried again
+                is_ours = (await run_script(self._pool, self._host, INSTALL, self.words("renew"))).failure is None
 
 
 def lock_lost(host: Host) -> HostError:
