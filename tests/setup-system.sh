@@ -8,6 +8,8 @@ missing_packages() {
     command -v sshd >/dev/null || echo openssh-server
     command -v dropbear >/dev/null || echo dropbear-bin
     command -v busybox >/dev/null || echo busybox-static
+    command -v tcsh >/dev/null || echo tcsh
+    command -v fish >/dev/null || echo fish
     command -v shellcheck >/dev/null || echo shellcheck
 }
 

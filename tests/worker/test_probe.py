@@ -204,7 +204,6 @@ async def test_jobs_and_the_runner_are_counted(probed: Probed) -> None:
     closed = running.parent / "jobs/j_closed/closed"
     closed.parent.mkdir()
     closed.write_text("stopped 1.00\n")
-    (running / f"j_freed.{boot}.{me}-1.{me}-1").write_text("freed\n")
 
     facts = await probed.probe()
 

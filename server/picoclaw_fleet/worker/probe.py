@@ -22,17 +22,28 @@ FULL_LOOK_SECONDS = 30.0
 """How long disk, version and readiness are believed before they are looked at again."""
 
 ANSWER_SECONDS = 30.0
-"""How long a probe may take once the host is connected: twice 10 s are PicoClaw's own, on its first look."""
+"""How long a probe may take once the host is connected: 20 s are PicoClaw's own, on the first look."""
 
-_SCRIPT = resources.files("picoclaw_fleet.worker").joinpath("probe.sh").read_text(encoding="utf-8")
 _VERSION = re.compile(r"picoclaw v?((?:\d|dev)\S{0,60})")
 # It becomes part of command lines there.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 _LONGEST_WORD = 64
 _LASTING = ("system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
-_PICOCLAW_COMMENT = re.compile(r"\s*#.*")
+_OPEN_ENDS = frozenset({"do", "then", "else", "in", "{", ";;", "&", "|", "&&", "||"})
 
 _Said = dict[str, list[str]]
+
+
+def _one_line(script: str) -> str:
+    """A script without its comments and in one line, since csh takes each line for a command, even in quotes."""
+    lines = [line.strip() for line in script.splitlines()]
+    commands = [line for line in lines if line and not line.startswith("#")]
+    return "".join(line + (" " if line.split()[-1] in _OPEN_ENDS else " ; ") for line in commands)
+
+
+_SCRIPT = resources.files("picoclaw_fleet.worker").joinpath("probe.sh").read_text(encoding="utf-8")
+_FULL_LOOK = _one_line(_SCRIPT)
+_BRIEF_LOOK = _one_line(_SCRIPT.partition("# ---")[0]) + "finish"
 
 
 class PicoclawState(StrEnum):
@@ -123,9 +134,7 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
     brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
     nonce = new_nonce()
     stamp = known.stamp if known and known.stamp else "-"
-    command = shlex.join(
-        ["sh", "-c", _compact(_SCRIPT), "probe", nonce, RUNNER_NAME, "brief" if brief else "full", stamp]
-    )
+    command = shlex.join(["sh", "-c", _BRIEF_LOOK if brief else _FULL_LOOK, "probe", nonce, RUNNER_NAME, stamp])
     await pool.connect(host)
     asked_at = time.monotonic()
     completed = await pool.run(host, command, timeout=ANSWER_SECONDS)
@@ -141,10 +150,6 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
             next_step=f"Try it by hand: ssh {host.address} 'sh -c \"uname -a\"'.",
         )
     return replace(facts, round_trip_ms=round((now - asked_at) * 1000), looked_at=facts.looked_at or now)
-
-
-def _compact(script: str) -> str:
-    return "\n".join(line for line in script.splitlines() if not _PICOCLAW_COMMENT.fullmatch(line))
 
 
 def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts | None:

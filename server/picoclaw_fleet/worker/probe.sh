@@ -23,8 +23,6 @@ while read -r key value _; do
 done </proc/meminfo
 fleet=$HOME/.picoclaw/fleet/$name running=0
 for entry in "$fleet"/running/*; do
-  # The slot is free again when something is written there, or when the job is closed.
-  [ ! -s "$entry" ] || continue
   entry=${entry##*/}
   [ ! -s "$fleet/jobs/${entry%%.*}/closed" ] || continue
   entry=${entry#*.}

@@ -37,7 +37,7 @@ row_of() { # NAME ADDRESS USER
   local status row
   aim "$1" "$3"
   nonce=$(new_nonce)
-  on_host $((connect_timeout + ANSWER_SECONDS)) probe.sh "$nonce" none full - </dev/null >"$scratch/answer"
+  on_host $((connect_timeout + ANSWER_SECONDS)) probe.sh "$nonce" none - </dev/null >"$scratch/answer"
   status=$?
   row="name=$1"
   if ! heard end >/dev/null; then

@@ -227,7 +227,7 @@ expect_done() { # STATUS of the step: gives up with the host's reason, or ours
 look() {
   local status words
   nonce=$(new_nonce)
-  on_host $((connect_timeout + 40)) probe.sh "$nonce" none full - </dev/null >"$scratch/answer"
+  on_host $((connect_timeout + 40)) probe.sh "$nonce" none - </dev/null >"$scratch/answer"
   status=$?
   expect_answer "$status" "$nonce" end "$scratch/answer"
   words=$(heard host)
