@@ -74,6 +74,14 @@ async def test_over_http_the_token_is_named_and_tasks_are_told_only_when_asked_f
     assert tokens["anna"] not in asked.read_text()
 
 
+async def test_a_key_in_a_task_is_not_told_even_where_tasks_are(file: Path) -> None:
+    log = AuditLog(file, tasks=True)
+    key = "sk-ant-0123456789abcdef"
+    await log.note(Call(Caller(), "dispatch", {"task": f"Log in with:\n{key}\nand go on."}))
+    (line,) = lines_of(file)
+    assert line["tasks"] == ["Log in with:\n[secret]\nand go on."]
+
+
 async def test_a_caller_cannot_forge_a_line(file: Path) -> None:
     log = AuditLog(file)
     forged = 'x\n{"user": "root"}\r\u2028'
