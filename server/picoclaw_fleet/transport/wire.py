@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import asyncssh
 
+from picoclaw_fleet.transport.gathered import Gathered
 from picoclaw_fleet.transport.lookups import Lookups
 
 SessionFactory = Callable[[], Any]
@@ -120,7 +121,7 @@ class _Eager(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._sock = transport.get_extra_info("socket")
-        self._session.connection_made(transport)
+        self._session.connection_made(Gathered(transport))
 
     def data_received(self, data: bytes) -> None:
         if self._sock is not None and hasattr(socket, "TCP_QUICKACK"):
