@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Iterable
@@ -174,18 +175,18 @@ class Board:
         pool: The connections.
 
     Attributes:
-        changed: Set, and replaced, when a job has left a host, or else there may be room where there was none.
+        changed: Wakes who waits for it when a job has left a host, or else there may be room where there was none.
     """
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._views: dict[str, HostView] = {}
-        self.changed = anyio.Event()
+        self.changed = asyncio.Event()
 
     def note_change(self) -> None:
         """Wakes all who wait for room on hosts, whichever batch has made it."""
         self.changed.set()
-        self.changed = anyio.Event()
+        self.changed.clear()
 
     def view(self, host: Host) -> HostView:
         """What is known of a host; nothing, when the config has changed what its name stands for."""

@@ -65,9 +65,13 @@ class Housekeeping:
 
     async def clear_hosts(self) -> None:
         """Has hosts forget the jobs whose output is here."""
+        cleared: list[str] = []
         async with anyio.create_task_group() as tasks:
             for name, job_ids in (await self._ledger.on_hosts()).items():
-                tasks.start_soon(self._clear, name, job_ids)
+                tasks.start_soon(self._clear, name, job_ids, cleared)
+        # What isn't noted, because this process ends before that, is asked for again.
+        if cleared:
+            await self._ledger.note_cleared(cleared)
 
     async def remove_old(self) -> None:
         """Removes finished jobs above 30 days, and the oldest ones while all outputs are above 2 GB."""
@@ -82,16 +86,16 @@ class Housekeeping:
         await asyncio.to_thread(self._outputs.remove, old)
         await self._ledger.remove(old)
 
-    async def _clear(self, name: str, job_ids: list[str]) -> None:
+    async def _clear(self, name: str, job_ids: list[str], cleared: list[str]) -> None:
         try:
-            await self._have_forgotten(name, job_ids)
-        except (HostError, LedgerError, OSError) as error:
+            await self._have_forgotten(name, job_ids, cleared)
+        except (HostError, OSError) as error:
             logger.info("%s", error)
         except Exception:
             # A fault of ours with one host must not keep the others from being cleared.
             logger.exception("%s can't be cleared", name)
 
-    async def _have_forgotten(self, name: str, job_ids: list[str]) -> None:
+    async def _have_forgotten(self, name: str, job_ids: list[str], cleared: list[str]) -> None:
         host = self._host(name)
         view = self._board.view(host) if host is not None else None
         if host is None or view is None or view.facts is None or view.left_alone:
@@ -100,4 +104,4 @@ class Housekeeping:
             some = job_ids[start : start + _AT_ONCE]
             await asyncio.to_thread(self._outputs.make_durable, some)
             await contract.forget(self._pool, host, view.facts.name, some)
-            await self._ledger.note_cleared(some)
+            cleared += some

@@ -57,7 +57,7 @@ class Ledger:
         self._stopped_by_others = set[str]()
         self._commits: asyncio.Task[None] | None = None
         self._retry: asyncio.TimerHandle | None = None
-        self._changed = anyio.Event()
+        self._changed = asyncio.Event()
 
     async def open(self) -> None:
         """Makes this process known to the others; any other call may only follow.
@@ -111,13 +111,18 @@ class Ledger:
         self._tell()
 
     async def committed(self) -> None:
-        """Waits until all that was recorded so far is written.
+        """Waits until all that was recorded so far is written, and for nothing that is recorded meanwhile.
 
         Raises:
             LedgerError: It could not be written. It is tried again.
         """
-        self._commit_soon()
-        if self._commits is not None:
+        unwritten = bool(self._dirty)
+        if self._commits is not None and not self._commits.done():
+            # It may have begun before the last changes.
+            await asyncio.shield(self._commits)
+        if unwritten:
+            self._commit_soon()
+            assert self._commits is not None
             await asyncio.shield(self._commits)
 
     async def take_over(self, jobs: Sequence[Job]) -> list[Job]:
@@ -364,7 +369,7 @@ class Ledger:
 
     def _tell(self) -> None:
         self._changed.set()
-        self._changed = anyio.Event()
+        self._changed.clear()
 
     async def _select(self, clause: str, *values: Any) -> list[Job]:
         """The jobs that a clause picks; those held here are the very objects."""
@@ -382,23 +387,26 @@ class Ledger:
         except OSError as error:
             raise LedgerError(f"Which processes are alive can't be told: {error}.") from error
 
-    async def _commit_all(self) -> None:
-        while self._dirty:
-            jobs, self._dirty = self._dirty, {}
-            rows = [change_of(job, self._holder.name) for job in jobs.values()]
-            try:
-                to_stop = await self._database.run(partial(_write, rows, list(jobs)))
-            except LedgerError:
-                self._dirty = {**jobs, **self._dirty}
-                self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
-                raise
-            self._stopped_by_others |= to_stop & self._held.keys()
+    async def _commit(self) -> None:
+        jobs, self._dirty = self._dirty, {}
+        rows = [change_of(job, self._holder.name) for job in jobs.values()]
+        try:
+            to_stop = await self._database.run(partial(_write, rows, list(jobs)))
+        except LedgerError:
+            self._dirty = {**jobs, **self._dirty}
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
+            raise
+        self._stopped_by_others |= to_stop & self._held.keys()
 
     def _commit_soon(self) -> None:
         if self._dirty and (self._commits is None or self._commits.done()):
-            self._commits = asyncio.create_task(self._commit_all())
-            # Who waits in `committed` gets the error; where nobody does, the next try will tell.
-            self._commits.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._commits = asyncio.create_task(self._commit())
+            self._commits.add_done_callback(self._go_on)
+
+    def _go_on(self, commits: asyncio.Task[None]) -> None:
+        # Who waits in `committed` gets the error; where nobody does, the next try will tell.
+        if not commits.cancelled() and commits.exception() is None:
+            self._commit_soon()
 
 
 def _write(rows: Sequence[Any], job_ids: Sequence[str], connection: sqlite3.Connection) -> set[str]:

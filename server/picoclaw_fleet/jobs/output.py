@@ -75,8 +75,8 @@ class OutputStore:
         """
         answer, rest = self._folder / job_id / "answer", self._folder / job_id / "rest"
         answer_size, rest_size = _size(answer), _size(rest)
-        answer_part = _read(answer, offset, limit)
-        rest_part = _read(rest, offset + len(answer_part) - answer_size, limit - len(answer_part))
+        answer_part = _read(answer, answer_size, offset, limit)
+        rest_part = _read(rest, rest_size, offset + len(answer_part) - answer_size, limit - len(answer_part))
         end = offset + len(answer_part) + len(rest_part)
         return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
 
@@ -138,12 +138,15 @@ class OutputWriter:
 
 
 def _size(file: Path) -> int:
-    return file.stat().st_size if file.exists() else 0
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
-def _read(file: Path, offset: int, limit: int) -> bytes:
+def _read(file: Path, size: int, offset: int, limit: int) -> bytes:
     """Reads what makes at most limit characters; cuts neither a character nor an escape sequence in two."""
-    if not 0 <= offset < _size(file) or limit <= 0:
+    if not 0 <= offset < size or limit <= 0:
         return b""
     with file.open("rb") as opened:
         opened.seek(offset)

@@ -233,7 +233,7 @@ class JobWatch:
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
         answer = self._outputs.page(job.job_id, limit=_ENOUGH_TO_JUDGE).answer
-        left = Redactor(secrets).redact(clean(bytes(names))).splitlines()
+        left = Redactor(secrets).redact(clean(bytes(names))).splitlines() if names else []
         job.files = tuple(left[:_MOST_FILES])
         if files > len(names) or len(left) > _MOST_FILES:
             notes.append(f"It left more files than the {len(job.files)} that are named.")
@@ -282,7 +282,8 @@ class _Contact:
     async def attend(self) -> AsyncGenerator[Attendance]:
         """Opens a channel on which the job's end can be awaited."""
         host, name, job_id = self.host, self.facts.name, self._job.job_id
-        await self._install_runner()
+        if not self._view.has_runner:
+            await self._install_runner()
         if self._stopping:
             call = contract.stop(self._pool, host, name, job_id)
         elif self.accepted:

@@ -81,6 +81,8 @@ def _signal_name(status: int) -> str:
 
 def explain(verdict: Verdict, timeout_seconds: int) -> tuple[str, str]:
     """What happened, in a sentence, and what to do about it; both empty where there is nothing to say."""
+    if verdict.reason is None:
+        return "", ""
     exited = f"with status {verdict.exit_status}" if verdict.exit_status is not None else f"by {verdict.signal}"
     table: dict[Reason, tuple[str, str]] = {
         Reason.TIMEOUT: (
@@ -110,4 +112,4 @@ def explain(verdict: Verdict, timeout_seconds: int) -> tuple[str, str]:
         ),
         Reason.LOST_CONTACT: ("The host knows nothing of this job any more.", "Dispatch it again if it is needed."),
     }
-    return table.get(verdict.reason, ("", "")) if verdict.reason else ("", "")
+    return table.get(verdict.reason, ("", ""))
