@@ -18,6 +18,7 @@ from picoclaw_fleet.errors import LedgerError, Reason, State, UsageError
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 
+SECONDS = 10
 FIELDS = tuple(field for field in Job.__slots__)
 
 
@@ -78,6 +79,23 @@ async def test_many_changes_are_written_in_few_transactions(tmp_path: Path, ledg
     assert (await ledger.counts("b_1")) == {State.SUCCEEDED: 500}
     assert len(versions) < 100
     observer.close()
+
+
+async def test_who_reads_does_not_wait_for_what_others_go_on_recording(ledger: Ledger) -> None:
+    (job,) = make_jobs(1, "b_1")
+    await ledger.add([job])
+
+    async def record_all_the_time() -> None:
+        while True:
+            ledger.record(job)
+            await anyio.lowlevel.checkpoint()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(record_all_the_time)
+        await anyio.lowlevel.checkpoint()
+        with anyio.fail_after(SECONDS):
+            assert (await ledger.page())[1] == 1
+        tasks.cancel_scope.cancel()
 
 
 async def test_exactly_one_of_many_processes_takes_an_orphan_over(tmp_path: Path) -> None:
