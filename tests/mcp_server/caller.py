@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,14 +38,14 @@ class Caller:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._schemas: dict[str, Any] = {}
+        self._schemas: dict[str, str] = {}
 
     async def __call__(self, tool: str, /, *, on_progress: ProgressFnT | None = None, **arguments: Any) -> Reply:
         """Calls a tool that does something; its structured content has to be as was published."""
         text, data, is_error = await self._call(tool, arguments, on_progress)
         assert not is_error, text
         assert data is not None, "some clients show nothing but the structured content"
-        jsonschema.validate(data, await self._schema(tool))  # pyright: ignore[reportUnknownMemberType]
+        _check(await self._schema(tool)).validate(data)  # pyright: ignore[reportUnknownMemberType]
         assert data["summary"] in text, "some clients show nothing but the text"
         return Reply(text, data)
 
@@ -62,10 +64,18 @@ class Caller:
         assert isinstance(content, TextContent)
         return content.text, result.structured_content, bool(result.is_error)
 
-    async def _schema(self, tool: str) -> Any:
+    async def _schema(self, tool: str) -> str:
         if not self._schemas:
-            self._schemas = {one.name: one.output_schema for one in (await self.client.list_tools()).tools}
+            tools = (await self.client.list_tools()).tools
+            self._schemas = {one.name: json.dumps(one.output_schema) for one in tools}
         return self._schemas[tool]
+
+
+@cache
+def _check(schema: str) -> jsonschema.Draft202012Validator:
+    """What checks data by a schema. Checking the schema itself takes longer, so that is done once."""
+    jsonschema.Draft202012Validator.check_schema(json.loads(schema))
+    return jsonschema.Draft202012Validator(json.loads(schema))
 
 
 @asynccontextmanager
