@@ -153,6 +153,18 @@ def test_no_secret_is_ever_written(name: str, home: Path) -> None:
     assert by_reference or told or client.passes_environment
 
 
+def test_what_to_do_about_a_key_that_is_not_set_is_what_helps_with_this_client(name: str, home: Path) -> None:
+    client = client_named(name)
+    (note,) = client.notes(Launch("/bin/picoclaw-fleet", unset=("ANTHROPIC_API_KEY",)))
+    if client.passes_environment:
+        assert note.endswith(f"set it where {client.title} is started.")
+    elif client.reference or client.forwards:
+        assert "set it and run this again" in note
+    else:
+        # Run again it would still not be in there.
+        assert 'add it under "env" yourself' in note
+
+
 def test_a_file_that_can_not_be_understood_is_left_alone(name: str, home: Path) -> None:
     client = client_named(name)
     client.file.parent.mkdir(parents=True, exist_ok=True)

@@ -72,12 +72,17 @@ class Client:
         by_value = not (self.passes_environment or self.reference or self.forwards)
         if by_value and launch.agent:
             notes.append(f"{AGENT_VARIABLE} is written as it is now; run this again when it has changed.")
-        if by_value and launch.secrets:
+        if by_value and (names := launch.secrets + launch.unset):
             notes.append(
-                f"{self.title} passes no variables on and can't refer to them, so {_listed(launch.secrets)} "
-                'is not in there. Where deploy is to use it, add it under "env" yourself.'
+                f"{self.title} passes no variables on and can't refer to them, so {_listed(names)} is not in there. "
+                'Where deploy is to use it, add it under "env" yourself.'
             )
-        if launch.unset:
+        elif launch.unset and self.passes_environment:
+            notes.append(
+                f"{_listed(launch.unset)} is not set here; "
+                f"if deploy is to use it, set it where {self.title} is started."
+            )
+        elif launch.unset:
             notes.append(
                 f"{_listed(launch.unset)} is not set here, so it is not in there; "
                 "set it and run this again if deploy is to use it."
