@@ -36,7 +36,7 @@ class Roster:
 
     def latest(self) -> Inventory:
         """What is current, else what last was; for what goes on without anybody's asking, so nothing is created."""
-        with suppress(ConfigError):
+        with suppress(ConfigError, OSError):
             if self._source.path.exists():
                 return self.current()
         return self._last_good

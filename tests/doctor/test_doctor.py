@@ -194,6 +194,53 @@ async def test_a_state_folder_that_is_a_file(home: Path) -> None:
     assert "PICOCLAW_FLEET_STATE_DIR" in (problem.next_step or "")
 
 
+TOO_LONG = "x" * 300
+"""The name of a file that can't even be looked for, whoever asks."""
+
+
+async def test_files_that_can_not_be_looked_at(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = (home / "fleet.json").read_text()
+    config = (await examine(home / TOO_LONG)).checks
+    assert [one.check for one in config if one.level is Level.ERROR] == ["config"]
+    write_config(home, ssh_key=str(home / TOO_LONG))
+    key = await only_problem(home)
+    assert (key.level, key.check, key.host) == (Level.ERROR, "keys", "one")
+    assert "can't be read: File name too long" in key.message
+    (home / "fleet.json").write_text(good)
+    monkeypatch.setenv("PICOCLAW_FLEET_STATE_DIR", str(home / TOO_LONG))
+    state = await only_problem(home)
+    assert (state.level, state.check) == (Level.ERROR, "ledger")
+    assert "PICOCLAW_FLEET_STATE_DIR" in (state.next_step or "")
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"url": "http://127.0.0.1:8000/mcp"}, None),
+        ({"command": "/bin/sh", "env": None}, None),
+        ({"command": "/bin/sh", "env": ["SSH_AUTH_SOCK=x"]}, None),
+        ({"command": None}, "can't start 'None'"),
+        (
+            {"command": "/bin/sh", "env": {"PICOCLAW_FLEET_CONFIG": "~nobody-here/fleet.json"}},
+            "~nobody-here/fleet.json",
+        ),
+        ({"command": "/bin/sh", "env": {"SSH_AUTH_SOCK": TOO_LONG}}, "the ssh-agent xxx"),
+    ],
+)
+async def test_whatever_a_client_s_file_says_of_us_can_be_examined(
+    home: Path, entry: dict[str, object], said: str | None
+) -> None:
+    file = client_named("cursor").file
+    file.parent.mkdir()
+    file.write_text(json.dumps({"mcpServers": {"picoclaw-fleet": entry}}))
+    if said is None:
+        assert (await look(home)).summary == "All is well."
+    else:
+        problem = await only_problem(home)
+        assert (problem.level, problem.check) == (Level.WARNING, "clients")
+        assert said in problem.message
+
+
 async def test_a_client_whose_command_is_gone(home: Path) -> None:
     client = client_named("cursor")
     script = home / "bin" / "picoclaw-fleet"

@@ -116,11 +116,6 @@ def say_left(scope_id: str) -> None:
     say(f"Stop it: picoclaw-fleet cancel {scope_id}")
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 host`, `2 hosts`."""
-    return f"{number} {noun}" + "s" * (number != 1)
-
-
 def size(count: int) -> str:
     """So many bytes, to be read at a glance."""
     for unit, factor in (("MB", 1_000_000), ("kB", 1_000)):

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from picoclaw_fleet.cli.live import Picture, Row
-from picoclaw_fleet.cli.output import counted, size
+from picoclaw_fleet.cli.output import size
 from picoclaw_fleet.results import JobEntry
+from picoclaw_fleet.wording import counted
 
 UNFINISHED = ("queued", "running")
 

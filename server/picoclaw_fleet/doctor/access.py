@@ -11,6 +11,7 @@ from picoclaw_fleet.config_values import referenced_variable
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
 from picoclaw_fleet.errors import HostError, Reason, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
+from picoclaw_fleet.wording import counted
 
 _OTHERS_MAY_WRITE = 0o022
 _OTHERS_MAY_READ = 0o077
@@ -26,7 +27,7 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
     Returns:
         The hosts; none when it can't be used, or is still the template with its sample.
     """
-    if not path.exists():
+    if _is_missing(path):
         found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
         return ()
     try:
@@ -42,7 +43,7 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
     elif not hosts:
         found.append(warning("config", f"{path} has no hosts.", "Add one: picoclaw-fleet add NAME"))
     else:
-        found.append(ok("config", f"{path} has {len(hosts)} host{'s' * (len(hosts) != 1)}"))
+        found.append(ok("config", f"{path} has {counted(len(hosts), 'host')}"))
     if path.stat().st_mode & _OTHERS_MAY_WRITE:
         found.append(error("config", f"{path} may be changed by others.", f"Run: chmod 600 {path}"))
     return hosts
@@ -111,15 +112,15 @@ def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
             )
         good += [host.name] * (len(found) == before)
     if good:
-        found.append(ok("keys", f"Keys and host keys are there for {_counted(good)}"))
+        found.append(ok("keys", f"Keys and host keys are there for {_listed(good)}"))
     return agent_needed
 
 
 def _of_key_file(host: Host) -> Iterator[Finding]:
-    if host.ssh_key is None or not host.ssh_key.exists():
+    if host.ssh_key is None or _is_missing(host.ssh_key):
         return
-    mode = host.ssh_key.stat().st_mode
-    if mode & _OTHERS_MAY_READ and host.ssh_key.stat().st_uid == os.getuid():
+    status = host.ssh_key.stat()
+    if status.st_mode & _OTHERS_MAY_READ and status.st_uid == os.getuid():
         yield Finding(
             level=Level.WARNING,
             check="keys",
@@ -127,6 +128,17 @@ def _of_key_file(host: Host) -> Iterator[Finding]:
             message=f"others may read its key {host.ssh_key}; ssh itself would refuse it.",
             next_step=f"Run: chmod 600 {host.ssh_key}",
         )
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is no such file; one that can't be looked at is not missing."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _named(names: Iterator[str]) -> list[str]:
@@ -140,6 +152,6 @@ def _where_to_set(name: str) -> str:
     )
 
 
-def _counted(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(names[:10])
     return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, cast
 
 from picoclaw_fleet.clients import CLIENTS, Client, client_named, installed_entry
 from picoclaw_fleet.clients.launch import AGENT_VARIABLE
 from picoclaw_fleet.config_files import PATH_VARIABLE
+from picoclaw_fleet.config_values import expand_home
 from picoclaw_fleet.doctor.finding import Finding, Level, ok, warning
 from picoclaw_fleet.errors import UsageError
 
@@ -29,18 +29,25 @@ def clients(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _problems(client: Client, entry: Mapping[str, Any], environ: Mapping[str, str]) -> Iterator[Finding]:
+    if "command" not in entry:
+        return  # it calls a server that somebody else has started
     mend = f"Run: picoclaw-fleet clients install {client.name}"
-    command = str(entry.get("command", ""))
+    command = str(entry["command"])
     if shutil.which(command, path=environ.get("PATH", os.defpath)) is None:
-        yield warning("clients", f"{client.title} can't start {command or 'it'}, which is not there.", mend)
-    variables = cast("Mapping[str, object]", entry.get("env") or {})
+        yield warning("clients", f"{client.title} can't start {command!r}, which is not there.", mend)
+    variables = _variables(entry)
     named = variables.get(PATH_VARIABLE)
-    if isinstance(named, str) and "$" not in named and not Path(named).expanduser().exists():
+    if isinstance(named, str) and "$" not in named and not _is_there(named):
         yield warning("clients", f"{client.title} gives it the fleet config {named}, which is not there.", mend)
     socket = variables.get(AGENT_VARIABLE)
-    if isinstance(socket, str) and "$" not in socket and not Path(socket).exists():
+    if isinstance(socket, str) and "$" not in socket and not _is_there(socket):
         yield warning("clients", f"{client.title} gives it the ssh-agent {socket}, which is not there any more.", mend)
-    passes = client.passes_environment or AGENT_VARIABLE in (*variables, *entry.get(client.forwards or "env", ()))
+    forwarded = entry.get(client.forwards)
+    passes = (
+        client.passes_environment
+        or AGENT_VARIABLE in variables
+        or (isinstance(forwarded, list) and AGENT_VARIABLE in forwarded)
+    )
     if environ.get(AGENT_VARIABLE) and not passes:
         yield Finding(
             level=Level.INFO,
@@ -48,3 +55,17 @@ def _problems(client: Client, entry: Mapping[str, Any], environ: Mapping[str, st
             message=f"{client.title} does not pass {AGENT_VARIABLE} on; keys of the ssh-agent are not used there.",
             next_step=mend,
         )
+
+
+def _variables(entry: Mapping[str, Any]) -> Mapping[str, object]:
+    """What it says under `env`; people write anything into these files."""
+    variables = entry.get("env")
+    return cast("Mapping[str, object]", variables) if isinstance(variables, Mapping) else {}
+
+
+def _is_there(path: str) -> bool:
+    try:
+        expand_home(path).stat()
+    except (OSError, ValueError, UsageError):
+        return False
+    return True

@@ -12,6 +12,7 @@ from pathlib import Path
 from picoclaw_fleet import __version__
 from picoclaw_fleet.clients.launch import AGENT_VARIABLE
 from picoclaw_fleet.doctor.finding import Finding, error, ok, warning
+from picoclaw_fleet.wording import counted
 
 _AGENT_SECONDS = 3.0
 _LIST_KEYS = b"\0\0\0\1\x0b"
@@ -71,7 +72,7 @@ def agent(environ: Mapping[str, str], *, needed: bool) -> Iterator[Finding]:
         )
         return
     if held or not needed:
-        yield ok("agent", f"The ssh-agent at {path} holds {held} keys")
+        yield ok("agent", f"The ssh-agent at {path} holds {counted(held, 'key')}")
     else:
         yield warning("agent", f"The ssh-agent at {path} holds no keys.", "Add one: ssh-add")
 

@@ -13,6 +13,7 @@ from picoclaw_fleet.doctor.clients import clients
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
 from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.results import HostEntry, Result
+from picoclaw_fleet.wording import counted
 
 
 class Diagnosis(Result):
@@ -45,12 +46,8 @@ async def examine(path: Path, *, probe: bool = False, environ: Mapping[str, str]
         notices = await _probe(path, found)
     errors = sum(one.level is Level.ERROR for one in found)
     warnings = sum(one.level is Level.WARNING for one in found)
-    summary = f"{_counted(errors, 'error')}, {_counted(warnings, 'warning')}." if errors or warnings else "All is well."
+    summary = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}." if errors or warnings else "All is well."
     return Diagnosis(summary=summary, notices=list(notices), ok=not errors, path=str(path), checks=found)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" + "s" * (number != 1)
 
 
 async def _probe(path: Path, found: list[Finding]) -> Sequence[str]:

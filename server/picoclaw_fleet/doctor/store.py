@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from picoclaw_fleet.doctor.finding import Finding, error, ok, warning
+from picoclaw_fleet.wording import counted
 
 _LEAST_FREE = 200 << 20
 
@@ -20,7 +21,15 @@ def ledger(folder: Path) -> Iterator[Finding]:
     Args:
         folder: The folder for state.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        there = next(place for place in (folder, *folder.parents) if _is_there(place))
+    except OSError as problem:
+        yield error(
+            "ledger",
+            f"{folder} can't be looked at, so no job can be noted down: {problem.strerror}.",
+            "Let the user that runs this into it, or name another folder with PICOCLAW_FLEET_STATE_DIR.",
+        )
+        return
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         yield error(
             "ledger",
@@ -42,6 +51,14 @@ def ledger(folder: Path) -> Iterator[Finding]:
         yield _of_file(file)
 
 
+def _is_there(place: Path) -> bool:
+    try:
+        place.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def _of_file(file: Path) -> Finding:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
@@ -57,4 +74,4 @@ def _of_file(file: Path) -> Finding:
             f"The ledger {file} is damaged: {verdict}.",
             "Jobs on hosts go on. Move the file away; a new one is made.",
         )
-    return ok("ledger", f"{file} has {total} jobs, {open_} of them not finished")
+    return ok("ledger", f"{file} has {counted(total, 'job')}, {open_} of them not finished")

@@ -63,11 +63,12 @@ def read_identity(path: Path, passphrase_env: str, note: Note) -> Identity | Non
     public_file, certificate_file = Path(f"{path}.pub"), Path(f"{path}-cert.pub")
     for file in (path, public_file, certificate_file):
         note(file)
-    if not path.exists() and not public_file.exists():
+    has_private = _exists(path)
+    if not has_private and not _exists(public_file):
         return None
-    key = _private(path, passphrase_env) if path.exists() else None
+    key = _private(path, passphrase_env) if has_private else None
     public = key.convert_to_public() if key is not None else _public(path, public_file)
-    if not certificate_file.exists():
+    if not _exists(certificate_file):
         return Identity(path, key, public)
     try:
         certificate = read_user_certificate(certificate_file, note)
@@ -93,14 +94,21 @@ def read_user_certificate(path: Path, note: Note) -> SSHOpenSSHCertificate:
         ) from error
 
 
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return True
+
+
 def _private(path: Path, passphrase_env: str) -> asyncssh.SSHKey | None:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise KeyFileError(
-            f"the key {path} can't be read: {_why(error)}",
-            f"Make it readable for the user that runs this: chmod 600 {path}",
-        ) from error
+        raise _unreadable(path, error) from error
     if b"PRIVATE KEY" not in data and data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
         return None
     try:
@@ -139,6 +147,13 @@ def _public(path: Path, beside: Path) -> asyncssh.SSHKey:
         f"the key {path} is protected by a passphrase, and {beside.name} is not beside it to find it in the ssh-agent",
         f"Name a variable with the passphrase as key_passphrase_env in the fleet config, or run: "
         f"ssh-keygen -y -f {path} > {beside}",
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> KeyFileError:
+    return KeyFileError(
+        f"the key {path} can't be read: {_why(error)}",
+        f"Make it readable for the user that runs this: chmod 600 {path}",
     )
 
 
