@@ -102,6 +102,7 @@ look_where() { # the environs and stats of all who may be of the job, as $enviro
   now
   age=$(((${up%.*} - ${started%.*}) * 100 + 1${up#*.} - 1${started#*.}))
   [ $age -ge 0 ] && [ $((first + age * 1000)) -lt "$pid_max" ] || return
+  [ $quiet -eq 0 ] || first=$((seen + 1)) # the others have been looked at
   environs='' stats=''
   for entry in /proc/[0-9]*; do
     entry=${entry#/proc/}
@@ -118,20 +119,20 @@ stop_all() {
   groups='' quiet=0 round=0
   while [ $quiet -lt 2 ]; do
     read_worker
+    last_fork
     look_where
+    seen=$fork
     [ -n "$environs" ] || return 0
     lively=''
     if alive "$worker"; then lively=${worker%-*}; fi
     # Long after its death PicoClaw's pid may be the session of somebody else.
     [ -z "$lively${witness:+$worker}" ] || join_groups "${worker%-*}"
-    last_fork
-    before=$fork
     # Its exit status says nothing: entries vanish, and some aren't ours to read.
     found=$(cd /proc && grep -lsE -e "PICOFLEET_JOB=$id/" \
       ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} $environs ${groups:+$stats})
     if [ -z "$found$lively" ]; then
       last_fork
-      [ "$fork" != $((before + 1)) ] || return 0
+      [ "$fork" != $((seen + 1)) ] || return 0
       quiet=$((quiet + 1))
       continue
     fi
