@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from picoclaw_fleet.clients import json_text
 from picoclaw_fleet.config_files import TEMPLATE, load_config
 from picoclaw_fleet.errors import ConfigError, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
+from picoclaw_fleet.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,13 @@ class Draft:
 
     Attributes:
         path: The fleet config's file.
-        text: What is to be in it.
+        entry: The new host's keys.
+        text: What is to be in the file.
         host: The new host, with the defaults applied.
     """
 
     path: Path
+    entry: Mapping[str, Any]
     text: str
     host: Host
 
@@ -47,23 +52,35 @@ class Draft:
             raise UsageError(f"{path} has a host {name} already.", next_step="Edit it there, or take another name.")
         text = _without_sample(text) if text == TEMPLATE else text
         text = json_text.append(text, ("hosts",), dict(entry))
-        return cls(path, text, _checked(path, text).get(name))
+        return cls(path, entry, text, _checked(path, text).get(name))
 
     def save(self) -> None:
-        """Writes it, all or nothing, with the mode that the file has, or for its owner only.
+        """Writes it, all or nothing, on top of what others have written since.
 
         Raises:
-            UsageError: It can't be written.
+            ConfigError: The config can't be used any more.
+            UsageError: It can't be written, or has such a host by now.
         """
         target = self.path.resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-            draft = _beside(target, self.text)
-            draft.chmod(mode)
-            draft.replace(target)
+            with _alone_in(target.parent):
+                write_whole(target, Draft.of(self.path, self.entry).text)
         except OSError as error:
             raise UsageError(f"{target} can't be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Generator[None]:
+    """Keeps others who add a host from writing at the same time: one of the two hosts would be lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Where a file system has no locks for folders it goes without.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _text(path: Path) -> str:
@@ -89,10 +106,3 @@ def _checked(path: Path, text: str) -> Inventory:
         except ConfigError as error:
             message = error.message.replace(f"{draft}:", f"{path}: with the new host, line ")
             raise UsageError(message, next_step="Nothing was added.") from error
-
-
-def _beside(target: Path, text: str) -> Path:
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    return Path(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from picoclaw_fleet.clients.client import Client
 from picoclaw_fleet.clients.jsonc import SourceError
 from picoclaw_fleet.clients.launch import Launch
 from picoclaw_fleet.errors import UsageError
+from picoclaw_fleet.whole_file import write_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def install(client: Client, file: Path, launch: Launch) -> Installation:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         backup = _back_up(file) if before is not None else None
-        _replace(file, after)
+        write_whole(file, after)
     except OSError as error:
         raise UsageError(f"{file} can't be written: {error.strerror}. It is as it was.") from error
     return Installation(file, changed=True, backup=backup)
@@ -120,17 +120,3 @@ def _back_up(file: Path) -> Path:
                 copy.write(file.read_bytes())
             return backup
     raise OSError(None, "there are too many backups of this second")
-
-
-def _replace(file: Path, text: str) -> None:
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
-    descriptor, draft = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as incoming:
-            incoming.write(text.encode())
-            os.fchmod(incoming.fileno(), mode)
-            os.fsync(incoming.fileno())
-        Path(draft).replace(file)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
