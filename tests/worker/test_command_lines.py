@@ -56,7 +56,7 @@ HOSTILE = [
 ]
 PARTS = st.sampled_from([*HOSTILE, *"'\"\\`$;&|<>(){}[]*?~#!=%\n\r\t -ab"])
 PAYLOADS = st.lists(PARTS, min_size=1, max_size=6).map("".join)
-PLAIN = re.compile(r"cd; sh [A-Za-z0-9_./-]+(?: [A-Za-z0-9_-]+)*")
+PLAIN = re.compile(r"cd; exec sh [A-Za-z0-9_./-]+(?: [A-Za-z0-9_-]+)*")
 """How a call of the runner looks, whatever the task is."""
 
 

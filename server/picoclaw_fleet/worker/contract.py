@@ -283,22 +283,21 @@ async def start(pool: Pool, host: Host, name: str, order: Order) -> AsyncGenerat
         name: The host's own name, as the probe read it.
         order: What is to be done.
     """
-    async with _call(pool, host, name, "start", order.job_id, *order.arguments()) as (attendance, command):
-        await command.write(order.stdin())
+    async with _call(pool, host, name, "start", order.job_id, *order.arguments(), stdin=order.stdin()) as attendance:
         yield attendance
 
 
 @asynccontextmanager
 async def wait(pool: Pool, host: Host, name: str, job_id: str) -> AsyncGenerator[Attendance]:
     """Waits for a job that was started earlier."""
-    async with _call(pool, host, name, "wait", job_id) as (attendance, _):
+    async with _call(pool, host, name, "wait", job_id) as attendance:
         yield attendance
 
 
 @asynccontextmanager
 async def stop(pool: Pool, host: Host, name: str, job_id: str) -> AsyncGenerator[Attendance]:
     """Stops a job; when the host doesn't know it, it can never start there afterwards."""
-    async with _call(pool, host, name, "stop", job_id) as (attendance, _):
+    async with _call(pool, host, name, "stop", job_id) as attendance:
         yield attendance
 
 
@@ -316,18 +315,18 @@ async def forget(pool: Pool, host: Host, name: str, job_ids: Sequence[str]) -> N
 
 @asynccontextmanager
 async def _call(
-    pool: Pool, host: Host, name: str, verb: str, *words: str
-) -> AsyncGenerator[tuple[Attendance, Command]]:
+    pool: Pool, host: Host, name: str, verb: str, *words: str, stdin: bytes = b""
+) -> AsyncGenerator[Attendance]:
     nonce = new_nonce()
     line = _line(name, verb, nonce, *words)
     lane = Lane.PROMPT if verb == "stop" else Lane.WAIT
-    async with pool.command(host, line, lane=lane) as command:
-        yield Attendance(host, command, nonce), command
+    async with pool.command(host, line, stdin=stdin, lane=lane) as command:
+        yield Attendance(host, command, nonce)
 
 
 def _line(name: str, verb: str, nonce: str, *words: str) -> str:
     # Most servers begin in the home, but what counts is HOME, as for everything else that runs there.
-    return " ".join(["cd;", "sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
+    return " ".join(["cd;", "exec", "sh", f"{fleet_folder(name)}/{RUNNER_NAME}", verb, nonce, *words])
 
 
 def fleet_folder(name: str) -> str:
