@@ -18,6 +18,7 @@ from picoclaw_fleet.transport.greeting import Greeting
 from picoclaw_fleet.transport.host_keys import HostKey, Trust, describe, trust
 from picoclaw_fleet.transport.lookups import Lookups
 from picoclaw_fleet.transport.quirks import one_command_at_a_time
+from picoclaw_fleet.transport.turns import Turns
 from picoclaw_fleet.transport.wire import JumpWire, TcpWire, Wire, dial
 
 MAX_DIALS = 256
@@ -63,14 +64,16 @@ class Dialer:
         self._dials = asyncio.Semaphore(MAX_DIALS)
         self._handshakes = asyncio.Semaphore(MAX_HANDSHAKES)
         self._lookups = Lookups()
+        self._turns = Turns()
 
     async def connect(self, host: Host, access: Access, jump: Connection | None) -> Connection:
-        """Connect to a host, through `jump` if there is one.
+        """Connect to a host, through `jump` if there is one. Its turn is over when its first command was accepted.
 
         Raises:
             HostError: It did not work.
         """
         greeted: asyncssh.SSHClientConnection | None = None
+        turn = await self._turns.take()
         try:
             async with AsyncExitStack() as until:
                 greeting = Greeting(access, until)
@@ -85,16 +88,23 @@ class Dialer:
                 finally:
                     await _remember(host, access, greeting)
         except BaseException:
+            turn.release()
             if greeted is not None:
                 greeted.abort()
             raise
+
+        def settled() -> None:
+            turn.release()
+            if wire is not None:
+                wire.settle()
+
         connection = Connection(
             host.name,
             ssh,
             single=one_command_at_a_time(ssh.get_extra_info("server_version")),
             idle_timeout=host.idle_timeout,
             open_timeout=host.connect_timeout,
-            settled=wire.settle if wire else None,
+            settled=settled,
         )
         greeting.when_lost = connection.broken
         return connection
