@@ -210,9 +210,18 @@ class Ledger:
         given = {column: value for column, value in wanted.items() if value}
         clause = "WHERE " + " AND ".join(["1", *(f"{column} = ?" for column in given)])
         span = min(limit, _BEYOND_ALL), min(offset, _BEYOND_ALL)
-        jobs = await self._select(f"{clause} ORDER BY number DESC LIMIT ? OFFSET ?", *given.values(), *span)
-        ((total,),) = await self._database.rows(f"SELECT count(*) FROM jobs {clause}", list(given.values()))  # noqa: S608
-        return jobs, total
+
+        def read(connection: sqlite3.Connection) -> tuple[list[Any], int]:
+            page = connection.execute(
+                f"{SELECT} {clause} ORDER BY number DESC LIMIT ? OFFSET ?", (*given.values(), *span)
+            )
+            rows = page.fetchall()
+            ((total,),) = connection.execute(f"SELECT count(*) FROM jobs {clause}", list(given.values()))  # noqa: S608
+            return rows, total
+
+        await self.committed()
+        rows, total = await self._database.run(read)
+        return self._jobs_of(rows), total
 
     async def unfinished(self, scope: str) -> list[Job]:
         """The jobs of a scope that are queued or running."""
@@ -295,7 +304,9 @@ class Ledger:
         others = set(awaited)
         untold = [
             job
-            for job in await self._select(f"WHERE {clause} ORDER BY number", owner, *ours)
+            for job in self._jobs_of(
+                await self._database.rows(f"{SELECT} WHERE {clause} ORDER BY number", [owner, *ours])
+            )
             if job.job_id not in others and job.batch_id not in others
         ]
         statement = "UPDATE jobs SET told = 1 WHERE job_id = ? AND told = 0"
@@ -372,9 +383,12 @@ class Ledger:
         self._changed.clear()
 
     async def _select(self, clause: str, *values: Any) -> list[Job]:
-        """The jobs that a clause picks; those held here are the very objects."""
+        """The jobs that a clause picks."""
         await self.committed()
-        rows = await self._database.rows(SELECT + clause, values)
+        return self._jobs_of(await self._database.rows(SELECT + clause, values))
+
+    def _jobs_of(self, rows: Iterable[Any]) -> list[Job]:
+        """The jobs of rows that SELECT gave; those held here are the very objects."""
         return [self._held.get(row[0]) or job_of(row) for row in rows]
 
     async def _dead_holders(self) -> set[str]:
@@ -382,8 +396,11 @@ class Ledger:
         return await self._dead([name for (name,) in rows])
 
     async def _dead(self, names: Sequence[str]) -> set[str]:
+        others = [name for name in names if name != self._holder.name]
+        if not others:
+            return set()
         try:
-            return await asyncio.to_thread(lambda: {name for name in names if not self._holder.alive(name)})
+            return await asyncio.to_thread(lambda: {name for name in others if not self._holder.alive(name)})
         except OSError as error:
             raise LedgerError(f"Which processes are alive can't be told: {error}.") from error
 
