@@ -5,26 +5,34 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import sys
 from collections.abc import MutableMapping
+from typing import TYPE_CHECKING
 
-import anyio
-
-from picoclaw_fleet.serving import Serving
+if TYPE_CHECKING:
+    from picoclaw_fleet.serving import Serving
 
 _COMPLETING = "_PICOCLAW_FLEET_COMPLETE"  # set by a shell that wants to know what may follow (click's convention)
+_INTERRUPTED = 128 + signal.SIGINT
 _REFERENCE = re.compile(r"\$\{(?:env:)?[A-Za-z_][A-Za-z0-9_]*\}")
 
 
 def main() -> None:
     """Serves MCP on stdio when a client starts it, without arguments and without a terminal; else the command line."""
     _drop_references(os.environ)
-    if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETING not in os.environ:
-        serve(Serving())
-    else:
-        from picoclaw_fleet.cli import command_line
+    try:
+        if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETING not in os.environ:
+            from picoclaw_fleet.serving import Serving
 
-        command_line(serve)
+            serve(Serving())
+        else:
+            from picoclaw_fleet.cli import command_line
+
+            command_line(serve)
+    except KeyboardInterrupt:
+        # Ctrl-C came while modules were imported, before anybody else heeds it.
+        sys.exit(_INTERRUPTED)
 
 
 def serve(serving: Serving) -> None:
@@ -35,6 +43,8 @@ def serve(serving: Serving) -> None:
     """
     # What an import makes stays: looking through it for garbage, again and again, is a tenth of the start.
     gc.disable()
+    import anyio
+
     if serving.http is None:
         from picoclaw_fleet.mcp_server.server import serve_stdio as surface
     else:

@@ -1,0 +1,29 @@
+"""How the command starts, before there is a surface to speak of."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INTERRUPTED = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+
+
+@pytest.mark.parametrize(("imported", "arguments"), [("click", ["status"]), ("mcp", [])])
+def test_ctrl_c_while_modules_are_imported_ends_it_without_a_traceback(
+    tmp_path: Path, imported: str, arguments: list[str]
+) -> None:
+    (tmp_path / f"{imported}.py").write_text(INTERRUPTED)
+    done = subprocess.run(
+        [sys.executable, "-m", "picoclaw_fleet", *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
