@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -69,6 +71,38 @@ async def test_much_input_passes_to_a_command_that_reads_slowly(pool: Pool, host
     done = await pool.run(host, "sleep 0.2; cksum", stdin=data)
 
     assert done.stdout.split()[1] == str(len(data)).encode()
+
+
+async def test_what_input_begins_with_comes_before_what_is_written(pool: Pool, host: Host) -> None:
+    async with pool.command(host, "cat", stdin=b"first, ") as command:
+        await command.write(b"second")
+        command.write_eof()
+
+        assert await read_all(command) == b"first, second"
+
+
+async def test_what_input_begins_with_waits_for_no_word_from_the_host() -> None:
+    channel = Channel()
+    command = Command("somewhere", closed=lambda: None, stdin=b"first")
+
+    command.connection_made(cast("Any", channel))
+    assert channel.written == []  # asyncssh requests the command when this returns
+    await asyncio.sleep(0)
+
+    assert channel.written == [b"first"]
+
+
+class Channel:
+    """As much of asyncssh's channel as is used while a command is requested."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
 
 
 async def test_input_for_a_command_that_has_ended_is_dropped_and_its_answer_stays(pool: Pool, host: Host) -> None:

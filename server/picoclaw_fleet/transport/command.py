@@ -40,9 +40,10 @@ class Command(asyncssh.SSHClientSession[bytes]):
     Output is held back in the host while nobody reads: at most the window of 2 MB and 256 KB wait in memory.
     """
 
-    def __init__(self, host: str, closed: Callable[[], None]) -> None:
+    def __init__(self, host: str, closed: Callable[[], None], stdin: bytes) -> None:
         self._host = host
         self._when_closed = closed
+        self._stdin = stdin
         self.may_start: Callable[[], bool] = lambda: True
         self._abandoned = False
         self._connected = False
@@ -165,6 +166,13 @@ class Command(asyncssh.SSHClientSession[bytes]):
             chan.abort()
         # A channel that the host has closed already doesn't take the request any more.
         self._requested = not chan.is_closing()
+        if self._stdin:
+            # Behind the request, and without waiting for the host's word on it, as OpenSSH's client does it as well.
+            asyncio.get_running_loop().call_soon(self._begin_stdin)
+
+    def _begin_stdin(self) -> None:
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write(self._stdin)  # pyright: ignore[reportUnknownMemberType]
 
     def data_received(self, data: bytes, datatype: int | None) -> None:
         """Output has arrived."""

@@ -123,8 +123,8 @@ class Connection:
         self._ssh.close()
         await self._ssh.wait_closed()
 
-    async def start(self, command: str, lane: Lane) -> Command:
-        """Request a command, as soon as there is room for its channel.
+    async def start(self, command: str, lane: Lane, stdin: bytes) -> Command:
+        """Request a command, as soon as there is room for its channel, and send it what its input begins with.
 
         Raises:
             ConnectionSpentError: Nothing was requested, and nothing will be on this connection.
@@ -137,7 +137,7 @@ class Connection:
                 berth = await self._berths.take(lane)
             except NoBerthError:
                 raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
-            running = Command(self._host, closed=berth.release)
+            running = Command(self._host, closed=berth.release, stdin=stdin)
             try:
                 await self._request(running, command, berth)
             except asyncssh.ChannelOpenError as error:

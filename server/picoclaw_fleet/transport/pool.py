@@ -58,18 +58,21 @@ class Pool:
         await self._connection(host, Lane.PROMPT)
 
     @asynccontextmanager
-    async def command(self, host: Host, command: str, *, lane: Lane = Lane.PROMPT) -> AsyncGenerator[Command]:
+    async def command(
+        self, host: Host, command: str, *, stdin: bytes = b"", lane: Lane = Lane.PROMPT
+    ) -> AsyncGenerator[Command]:
         """Run a command and talk with it. Its channel is closed on leaving; the command itself is not told.
 
         Args:
             host: Where.
             command: For the login shell of the user there.
+            stdin: What standard input begins with: it is there a round trip earlier than what is written later.
             lane: WAIT for a command that may wait for a job.
 
         Raises:
             HostError: The host can't be reached, or the command not be started. What was requested is never sent again.
         """
-        running = await self._start(host, command, lane)
+        running = await self._start(host, command, lane, stdin)
         try:
             yield running
         finally:
@@ -92,10 +95,11 @@ class Pool:
             HostError: The host can't be reached or the command not be started; lost_contact when it isn't known how it
                 ended; too_large or timeout when a limit was passed (the channel is closed, the command may go on).
         """
-        async with self.command(host, command) as running:
+        async with self.command(host, command, stdin=stdin) as running:
+            running.write_eof()
             try:
                 async with asyncio.timeout(timeout):
-                    return await _complete(host, running, stdin, limit)
+                    return await _complete(host, running, limit)
             except TimeoutError:
                 raise HostError(
                     f"a command did not end within {timeout:g} s.",
@@ -125,16 +129,16 @@ class Pool:
             for connection in late:
                 connection.cancel()
 
-    async def _start(self, host: Host, command: str, lane: Lane) -> Command:
+    async def _start(self, host: Host, command: str, lane: Lane, stdin: bytes) -> Command:
         connection = await self._connection(host, lane)
         try:
-            return await connection.start(command, lane)
+            return await connection.start(command, lane, stdin)
         except ConnectionSpentError as spent:
             connection.retire(spent.fault)
         # Nothing was requested on it, so a new connection changes nothing on the host. Once is enough.
         connection = await self._connection(host, lane)
         try:
-            return await connection.start(command, lane)
+            return await connection.start(command, lane, stdin)
         except ConnectionSpentError as spent:
             connection.retire(spent.fault)
             raise spent.fault from spent
@@ -194,23 +198,12 @@ def _nobody(name: str) -> Host | None:
     return None
 
 
-async def _complete(host: Host, running: Command, stdin: bytes, limit: int) -> Completed:
-    feeding = asyncio.create_task(_feed(running, stdin))
-    # Contact lost while feeding is told by `check` as well.
-    feeding.add_done_callback(lambda fed: fed.cancelled() or fed.exception())
+async def _complete(host: Host, running: Command, limit: int) -> Completed:
     output = bytearray()
-    try:
-        while piece := await running.read(_PIECE):
-            output += piece
-            if len(output) > limit:
-                raise HostError(f"a command printed more than {limit} bytes.", host=host.name, reason=Reason.TOO_LARGE)
-        await running.wait_closed()
-    finally:
-        feeding.cancel()
+    while piece := await running.read(_PIECE):
+        output += piece
+        if len(output) > limit:
+            raise HostError(f"a command printed more than {limit} bytes.", host=host.name, reason=Reason.TOO_LARGE)
+    await running.wait_closed()
     running.check()
     return Completed(bytes(output), running.stderr, running.exit_status, running.exit_signal)
-
-
-async def _feed(running: Command, stdin: bytes) -> None:
-    await running.write(stdin)
-    running.write_eof()
