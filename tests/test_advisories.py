@@ -18,6 +18,7 @@ import pytest
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
 from tests.mcp_server.served import lines_of
 from tests.mcp_server.wire import wire
+from tests.quick_start import quick_command
 from tests.servers import NOBODY, ClientKey
 
 from picoclaw_fleet.errors import HostError, Reason
@@ -135,7 +136,7 @@ HELD_OFF_BY = {
         "a_body_that_is_too_large_is_refused_however_it_is_sent",
         "a_connection_that_never_comes_to_the_point_is_closed",
         "a_server_over_http_answers_rightly_after_anything_and_has_no_more_files_than_before",
-        "a_thousand_jobs_on_twenty_hosts_are_all_done_and_nothing_of_them_stays",
+        "many_jobs_on_twenty_hosts_are_all_done_and_nothing_of_them_stays",
     ],
     # CVE-2026-116686
     "references to schemas that lie elsewhere": [
@@ -184,7 +185,7 @@ async def test_no_secret_is_in_a_command_line_on_either_side_while_a_job_runs(fl
     await fleet.add("ada", picoclaw=LISTING_PICOCLAW)
     fleet.defaults = {"api_key_env": "FLEET_TEST_KEY", "env": {"FLEET_TOKEN": "${FLEET_TEST_TOKEN}"}}
     fleet.write_config()
-    async with wire({**fleet.environment, **SECRETS}) as server:
+    async with wire({**fleet.environment, **SECRETS}, installed=True) as server:
         await server.initialize()
         job = await server.call("dispatch", task="the only task of its kind")
     assert job["answer"] == "done"
@@ -225,7 +226,7 @@ async def test_each_flag_of_the_audit_log_has_its_effect_on_stdio(fleet: Embedde
         await server.call("dispatch", task="x", wait_seconds=0)
     (line,) = lines_of(audit)
     assert (line["tool"], line["outcome"], line["tasks"]) == ("dispatch", "done", ["x"])
-    missing = await anyio.run_process([COMMAND, "serve", "--audit-tasks"], env=fleet.environment, check=False)
+    missing = await anyio.run_process([quick_command(), "serve", "--audit-tasks"], env=fleet.environment, check=False)
     assert (missing.returncode, b"needs --audit FILE" in missing.stderr) == (2, True)
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import anyio
 import pytest
-from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.served import make_tokens, served
+from tests.quick_start import quick_command
 from tests.servers import required
 
 MODULES = Path(os.environ.get("PICOCLAW_FLEET_TEST_CLIENTS", Path(sys.prefix) / "clients")) / "node_modules"
@@ -40,7 +41,7 @@ async def test_the_typescript_clients_get_an_answer(
     fleet.write_config()
     script = (node, str(HERE / "sdk-client.mjs"), str(MODULES), mode)
     if place == "stdio":
-        done = await _run([*script, "stdio", COMMAND], tmp_path, **fleet.environment)
+        done = await _run([*script, "stdio", quick_command()], tmp_path, **fleet.environment)
     else:
         async with served(fleet.environment) as server:
             done = await _run([*script, server.url, token], tmp_path)
@@ -55,7 +56,7 @@ async def test_mcporter_gets_an_answer_over_http_and_stdio(node: str, fleet: Emb
     async with served(fleet.environment) as server:
         http = await _run([*mcporter, "--http-url", server.url, "--allow-http", "dispatch", "task=hi"], tmp_path)
         refused = await _run([*mcporter, "--http-url", server.url, "--allow-http", "job_result"], tmp_path)
-    stdio = await _run([*mcporter, "--stdio", COMMAND, "dispatch", "task=hi"], tmp_path, **fleet.environment)
+    stdio = await _run([*mcporter, "--stdio", quick_command(), "dispatch", "task=hi"], tmp_path, **fleet.environment)
     for done in (http, stdio):
         assert (done.returncode, json.loads(done.stdout)["answer"]) == (0, "done: hi"), done.stderr
     assert refused.returncode == 1

@@ -12,7 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
-from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.embedded_fleet import EmbeddedFleet
+from tests.quick_start import quick_command
 from tests.servers import required
 
 INSPECTOR = Path(sys.prefix) / "clients/node_modules/.bin/mcp-inspector"
@@ -32,7 +33,7 @@ class Inspector:
         self._node = _node()
         self._folder = folder
         self._config = folder / "mcp.json"
-        server = {"command": COMMAND, "env": fleet.environment}
+        server = {"command": quick_command(), "env": fleet.environment}
         self._config.write_text(json.dumps({"mcpServers": {"picoclaw-fleet": server}}))
 
     async def __call__(self, era: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:

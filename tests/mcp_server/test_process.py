@@ -28,33 +28,40 @@ async def server(fleet: EmbeddedFleet) -> AsyncIterator[Wire]:
 
 
 @pytest.fixture
+async def installed(fleet: EmbeddedFleet) -> AsyncIterator[Wire]:
+    async with wire(fleet.environment, installed=True) as server:
+        await server.initialize()
+        yield server
+
+
+@pytest.fixture
 def gate(fleet: EmbeddedFleet) -> Gate:
     gate = fleet.gate("ada")
     fleet.set_knobs(exec=gate.command)
     return gate
 
 
-async def test_nothing_but_json_rpc_is_on_stdout(fleet: EmbeddedFleet, server: Wire) -> None:
+async def test_nothing_but_json_rpc_is_on_stdout(fleet: EmbeddedFleet, installed: Wire) -> None:
     fleet.set_knobs(chatty=True, stderr_bytes=b"noise\n", late_log=True)
     fleet.entries.append(fleet.entry("down", port=1))
     fleet.write_config()
-    await server.request("tools/list", {})
-    await server.call("fleet_status")
-    await server.call("dispatch", task="x")
-    await server.request("tools/call", {"name": "dispatch", "arguments": {"tsk": "x"}})
-    await server.request("tools/call", {"name": "nope", "arguments": {}})
-    server.end_stdin()
-    status, errors = await server.end()
+    await installed.request("tools/list", {})
+    await installed.call("fleet_status")
+    await installed.call("dispatch", task="x")
+    await installed.request("tools/call", {"name": "dispatch", "arguments": {"tsk": "x"}})
+    await installed.request("tools/call", {"name": "nope", "arguments": {}})
+    installed.end_stdin()
+    status, errors = await installed.end()
 
     assert (status, errors) == (0, "")
-    assert len(server.lines) == 6
-    assert {json.loads(line)["jsonrpc"] for line in server.lines} == {"2.0"}
+    assert len(installed.lines) == 6
+    assert {json.loads(line)["jsonrpc"] for line in installed.lines} == {"2.0"}
 
 
 @pytest.mark.parametrize("number", STATUS)
-async def test_an_idle_server_ends_at_once(server: Wire, number: signal.Signals | None) -> None:
-    await server.request("tools/list", {})
-    await _end(server, number)
+async def test_an_idle_server_ends_at_once(installed: Wire, number: signal.Signals | None) -> None:
+    await installed.request("tools/list", {})
+    await _end(installed, number)
 
 
 @pytest.mark.parametrize("number", STATUS)
@@ -87,27 +94,27 @@ async def test_a_server_ends_at_once_while_a_host_is_mute(
 
 
 async def test_a_server_that_has_not_been_spoken_to_ends_with_its_stdin(fleet: EmbeddedFleet) -> None:
-    async with wire(fleet.environment) as server:
+    async with wire(fleet.environment, installed=True) as server:
         server.end_stdin()
         with anyio.fail_after(20):
             assert await server.end() == (0, "")
 
 
-async def test_an_output_of_200_megabytes_does_not_fill_the_memory(fleet: EmbeddedFleet, server: Wire) -> None:
+async def test_an_output_of_200_megabytes_does_not_fill_the_memory(fleet: EmbeddedFleet, installed: Wire) -> None:
     fleet.set_knobs(by_task=[{"contains": "huge", "huge": HUGE}])
-    await server.call("dispatch", task="small", host="ada")
-    before = server.memory("VmRSS")
+    await installed.call("dispatch", task="small", host="ada")
+    before = installed.memory("VmRSS")
 
     with anyio.fail_after(55):
-        job = await server.call("dispatch", task="huge", host="ada", wait_seconds=50)
+        job = await installed.call("dispatch", task="huge", host="ada", wait_seconds=50)
         while job["state"] == "running":
-            job = await server.call("job_result", job_id=job["job_id"], wait_seconds=50)
+            job = await installed.call("job_result", job_id=job["job_id"], wait_seconds=50)
 
     assert (job["state"], job["truncated"]) == ("succeeded", True)
-    last = await server.call("job_result", job_id=job["job_id"], offset=HUGE - 100)
+    last = await installed.call("job_result", job_id=job["job_id"], offset=HUGE - 100)
     assert last["answer"].endswith(".")
     assert "next_offset" not in last
-    assert server.memory("VmHWM") - before < MOST_GROWTH
+    assert installed.memory("VmHWM") - before < MOST_GROWTH
 
 
 async def _end(server: Wire, number: signal.Signals | None) -> None:

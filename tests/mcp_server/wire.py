@@ -1,4 +1,4 @@
-"""The installed command as a process of its own, spoken to in lines of JSON, where a client's comfort hides things."""
+"""The command as a process of its own, spoken to in lines of JSON, where a client's comfort hides things."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.embedded_fleet import COMMAND
+from tests.quick_start import quick_command
 
 # One line of the reply may hold a whole page of output.
 _LONGEST_LINE = 1 << 20
@@ -22,7 +23,7 @@ class Wire:
         process: With pipes for all three streams.
 
     Attributes:
-        pid: The server's.
+        pid: The server's, if it is the installed command.
         lines: Every line it has printed on stdout so far.
     """
 
@@ -92,10 +93,16 @@ class Wire:
 
 
 @asynccontextmanager
-async def wire(environment: Mapping[str, str], *arguments: str) -> AsyncGenerator[Wire]:
-    """Starts the command; kills it in the end if it is still there."""
+async def wire(environment: Mapping[str, str], *arguments: str, installed: bool = False) -> AsyncGenerator[Wire]:
+    """Starts the command; kills it in the end if it is still there.
+
+    Args:
+        environment: All of its environment.
+        arguments: Its words.
+        installed: Whether it is to be the installed command: its start, its end, its memory and files are the point.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(COMMAND, *arguments),
+        *(COMMAND if installed else quick_command(), *arguments),
         env=dict(environment),
         limit=_LONGEST_LINE,
         stdin=asyncio.subprocess.PIPE,
