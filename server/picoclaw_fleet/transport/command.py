@@ -167,7 +167,7 @@ class Command(asyncssh.SSHClientSession[bytes]):
         # A channel that the host has closed already doesn't take the request any more.
         self._requested = not chan.is_closing()
         if self._stdin:
-            # Behind the request, and without waiting for the host's word on it, as OpenSSH's client does it as well.
+            # Behind the request, as soon as the host takes it: Dropbear at once, OpenSSH when the command runs.
             asyncio.get_running_loop().call_soon(self._begin_stdin)
 
     def _begin_stdin(self) -> None:

@@ -66,7 +66,7 @@ class Pool:
         Args:
             host: Where.
             command: For the login shell of the user there.
-            stdin: What standard input begins with: it is there a round trip earlier than what is written later.
+            stdin: What standard input begins with. A Dropbear gets it a round trip earlier than what is written later.
             lane: WAIT for a command that may wait for a job.
 
         Raises:
