@@ -128,6 +128,30 @@ async def test_a_call_that_stops_waiting_stops_nothing_and_the_same_call_joins(s
     assert [result.outcome for result in await site.see(runs)] == [Outcome.INSTALLED]
 
 
+async def test_where_picoclaw_is_ready_nothing_is_done_when_only_others_are_meant(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, bare, *_ = hosts_of(site)
+    assert (await site.deploy([ready]))[0].version == "0.2.9"
+    site.publish("0.2.10")
+    before = tree(site.home())
+
+    runs = site.rollout.deploy([ready, bare], site.releases, unready_only=True)
+    results = await site.see(runs)
+
+    assert [run.was_ready for run in runs] == [True, False]
+    assert [(result.outcome, result.version) for result in results] == [
+        (Outcome.UNCHANGED, ""),
+        (Outcome.INSTALLED, "0.2.10"),
+    ]
+    assert tree(site.home()) == before
+    monkeypatch.delenv(KEY_VARIABLE)
+    (no_key_needed,) = await site.see(site.rollout.deploy([ready], site.releases, unready_only=True))
+    assert no_key_needed.reason is None
+    (key_missing,) = await site.see(site.rollout.deploy(hosts_of(site)[2:3], site.releases, unready_only=True))
+    assert key_missing.reason is Reason.KEY_MISSING
+
+
 async def test_the_end_that_nobody_saw_is_told_once(site: DeploySite) -> None:
     host = site.host()
     (run,) = site.rollout.deploy([host], site.releases)

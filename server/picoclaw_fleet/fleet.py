@@ -7,7 +7,6 @@ import logging
 import os
 import platform
 import re
-import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -307,15 +306,14 @@ class Fleet(AsyncContextManagerMixin):
             UsageError: Nothing was begun: a bad selector or version, or a config that can't be used.
         """
         _check_wait(wait_seconds)
-        began = time.monotonic()
         chosen = self.inventory().select(hosts)
-        if not hosts:
-            views = await self._look_at(chosen, progress)
-            chosen = tuple(view.host for view in views if view.obstacle() is not None)
         defaults = self._roster.defaults()
         wanted = version or defaults.version
-        runs = self._rollout.deploy(chosen, self._releases.of(defaults), version=wanted, force=force, local=local)
-        return await self._watch_runs(runs, began, wait_seconds, progress, on_change)
+        runs = self._rollout.deploy(
+            chosen, self._releases.of(defaults), version=wanted, force=force, local=local, unready_only=not hosts
+        )
+        await self._watch_runs(runs, wait_seconds, progress, on_change)
+        return await self._rollout_result([run for run in runs if hosts or not run.was_ready])
 
     async def teardown(
         self,
@@ -342,7 +340,8 @@ class Fleet(AsyncContextManagerMixin):
         if not hosts:
             raise UsageError("Teardown needs hosts to be named.", next_step='Give hosts, ["all"] if that is meant.')
         runs = self._rollout.teardown(self.inventory().select(hosts), purge=purge)
-        return await self._watch_runs(runs, time.monotonic(), wait_seconds, progress, on_change)
+        await self._watch_runs(runs, wait_seconds, progress, on_change)
+        return await self._rollout_result(runs)
 
     async def jobs(
         self, *, state: str = "", host: str = "", batch_id: str = "", offset: int = 0, limit: int = 20
@@ -424,14 +423,13 @@ class Fleet(AsyncContextManagerMixin):
         return [self._board.view(host) for host in hosts]
 
     async def _watch_runs(
-        self, runs: Sequence[HostRun], began: float, wait: float, progress: Progress | None, on_change: OnChange | None
-    ) -> HostsResult:
-        def describe() -> str:
-            return f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"
-
-        with anyio.move_on_after(began + wait - time.monotonic()):
-            async with reporting(progress, describe, began=began):
+        self, runs: Sequence[HostRun], seconds: float, progress: Progress | None, on_change: OnChange | None
+    ) -> None:
+        with anyio.move_on_after(seconds):
+            async with reporting(progress, lambda: f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"):
                 await self._rollout.watch(runs, on_change)
+
+    async def _rollout_result(self, runs: Sequence[HostRun]) -> HostsResult:
         views = [self._board.view(run.host) for run in runs]
         return await self._with_news(report.rollout_result(runs, views))
 

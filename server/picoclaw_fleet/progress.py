@@ -18,20 +18,17 @@ Progress = Callable[[float, str], Awaitable[None]]
 
 
 @asynccontextmanager
-async def reporting(
-    progress: Progress | None, describe: Callable[[], str], *, began: float | None = None
-) -> AsyncGenerator[None]:
+async def reporting(progress: Progress | None, describe: Callable[[], str]) -> AsyncGenerator[None]:
     """Reports every few seconds for as long as the block takes.
 
     Args:
         progress: Whom to tell; None for nobody.
         describe: Says how far the work has come.
-        began: When the call began, by `time.monotonic()`; None for now.
     """
     if progress is None:
         yield
         return
-    since = time.monotonic() if began is None else began
+    since = time.monotonic()
 
     async def report_now_and_then() -> None:
         while True:

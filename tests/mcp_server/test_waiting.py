@@ -51,6 +51,19 @@ async def test_waiting_counts_the_time_it_takes_to_connect(fleet: EmbeddedFleet,
     assert queued.data["next_step"] in queued.text
 
 
+async def test_a_deploy_to_whoever_is_not_ready_waits_no_longer_for_its_first_look(
+    fleet: EmbeddedFleet, call: Caller
+) -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as mute:
+        port = mute.extra(anyio.abc.SocketAttribute.local_port)
+        fleet.entries.append({**fleet.entry("mute", port), "connect_timeout": 60})
+        fleet.write_config()
+        with anyio.fail_after(LONG_AGO):
+            for _ in range(2):  # the second one joins the first
+                begun = await call("deploy", wait_seconds=1)
+                assert ("mute", "in_progress") in [(host["name"], host["outcome"]) for host in begun.data["hosts"]]
+
+
 async def test_a_call_that_takes_long_reports_progress(fleet: EmbeddedFleet, over_stdio: Caller) -> None:
     gate = fleet.gate("ada")
     fleet.set_knobs(by_task=[{"contains": "slow", "exec": gate.command}])

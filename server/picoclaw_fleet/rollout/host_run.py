@@ -106,13 +106,17 @@ class HostRun:
     Attributes:
         host: Where.
         order: What.
+        unready_only: Whether nothing is to be done where PicoClaw is ready.
         progress: How far it is.
+        was_ready: That was so.
         reported: Whether a caller has seen how it ended.
     """
 
     host: Host
     order: Order
+    unready_only: bool = False
     progress: HostProgress = HostProgress("waiting")
+    was_ready: bool = False
     reported: bool = False
     _result: HostResult | None = field(default=None)
     _ended_at: float = 0.0

@@ -85,10 +85,11 @@ class Rollout:
         version: str = "",
         force: bool = False,
         local: Path | None = None,
+        unready_only: bool = False,
     ) -> list[HostRun]:
         """Begins to deploy, or joins the same deploy where it is under way. Returns at once; `watch` waits.
 
-        Hosts whose key is missing have failed when this returns, and nobody has been contacted by then.
+        Named hosts whose key is missing have failed when this returns, and nobody has been contacted by then.
 
         Args:
             hosts: Where, each once.
@@ -96,6 +97,7 @@ class Rollout:
             version: "" or "latest", or a tag.
             force: Don't wait for the canary.
             local: An archive or binary of the user's own in the place of a release; never from a tool.
+            unready_only: Look first, and leave alone those where PicoClaw is ready.
 
         Returns:
             A run for each host, in their order.
@@ -106,7 +108,7 @@ class Rollout:
         tag_spellings(version)
         order = Order("deploy", version=version, local=local, force=force)
         wave = _Wave(releases, order)
-        return [self._begin(host, order, partial(self._deploy, wave)) for host in hosts]
+        return [self._begin(host, order, partial(self._deploy, wave), unready_only=unready_only) for host in hosts]
 
     def teardown(self, hosts: Sequence[Host], *, purge: bool = False) -> list[HostRun]:
         """Begins to take PicoClaw away, or joins the same teardown. Returns at once; `watch` waits.
@@ -140,7 +142,14 @@ class Rollout:
             for run in runs:
                 run.reported |= run.finished
 
-    def _begin(self, host: Host, order: Order, work: Callable[[HostRun], Awaitable[HostResult]]) -> HostRun:
+    def _begin(
+        self,
+        host: Host,
+        order: Order,
+        work: Callable[[HostRun], Awaitable[HostResult]],
+        *,
+        unready_only: bool = False,
+    ) -> HostRun:
         current = self._runs.get(host.name)
         if current is not None and current.order == order and current.host == host:
             if not current.finished or (not current.reported and current.age < REMEMBERED_SECONDS):
@@ -149,11 +158,10 @@ class Rollout:
             run = HostRun(host, order)
             run.end(HostResult.failed(_other_work(current)))
             return run
-        run = self._runs[host.name] = HostRun(host, order)
+        run = self._runs[host.name] = HostRun(host, order, unready_only)
         try:
-            if order.verb == "deploy":
-                model_access(host)
-                settings_of(host)
+            if order.verb == "deploy" and not unready_only:
+                _access(host)
         except HostError as error:
             run.end(HostResult.failed(error))
         else:
@@ -162,8 +170,12 @@ class Rollout:
 
     async def _carry_out(self, run: HostRun, work: Callable[[HostRun], Awaitable[HostResult]]) -> None:
         try:
-            async with self._hosts:
-                result = await work(run)
+            if run.unready_only and await self._is_ready(run):
+                run.was_ready = True
+                result = HostResult(Outcome.UNCHANGED, message=f"{run.host.name}: PicoClaw is ready there.")
+            else:
+                async with self._hosts:
+                    result = await work(run)
         except (HostError, ReleaseError) as error:
             result = HostResult.failed(error)
         except Exception:
@@ -175,7 +187,7 @@ class Rollout:
         self._note_change()
 
     async def _deploy(self, wave: _Wave, run: HostRun) -> HostResult:
-        access = model_access(run.host)
+        access = _access(run.host)
         facts = await self._facts(run)
         platform = Platform.from_uname(facts.system, facts.arch, await self._byte_order(run.host, facts))
         binary, kind = await self._binary(wave, run, platform)
@@ -249,11 +261,18 @@ class Rollout:
             message=f"{run.host.name}: there was nothing of ours." if removed.nothing else looked,
         )
 
-    async def _facts(self, run: HostRun) -> Facts:
+    async def _is_ready(self, run: HostRun) -> bool:
+        return (await self._look(run)).obstacle() is None
+
+    async def _look(self, run: HostRun) -> HostView:
         self._tell(run, "probe", 0, 0)
         view = await self._board.look(run.host)
         if view.trouble is not None:
             raise view.trouble
+        return view
+
+    async def _facts(self, run: HostRun) -> Facts:
+        view = await self._look(run)
         assert view.facts is not None, "a look without trouble leaves facts"
         return view.facts
 
@@ -274,6 +293,13 @@ class Rollout:
     def _note_change(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _access(host: Host) -> ModelAccess:
+    """The model and the key, where all that the host's settings refer to is there as well."""
+    access = model_access(host)
+    settings_of(host)
+    return access
 
 
 def _other_work(run: HostRun) -> HostError:
