@@ -72,6 +72,19 @@ class Reason(StrEnum):
     CANARY_FAILED = "canary_failed"
 
 
+CONTACT_REASONS = frozenset(
+    {
+        Reason.UNREACHABLE,
+        Reason.CONNECT_TIMEOUT,
+        Reason.AUTH_FAILED,
+        Reason.HOST_KEY_UNKNOWN,
+        Reason.HOST_KEY_CHANGED,
+        Reason.PROTOCOL_ERROR,
+    }
+)
+"""With these nobody gets through to a host: it is left alone for a while."""
+
+
 class FleetError(Exception):
     """Base of everything this package raises on purpose.
 

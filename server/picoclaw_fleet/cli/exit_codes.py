@@ -6,22 +6,12 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from picoclaw_fleet.errors import FleetError, HostError, LedgerError, Reason, ReleaseError
+from picoclaw_fleet.errors import CONTACT_REASONS, FleetError, HostError, LedgerError, Reason, ReleaseError
 
 if TYPE_CHECKING:
     from picoclaw_fleet.results import HostEntry, JobEntry
 
-OUT_OF_REACH = frozenset(
-    {
-        Reason.UNREACHABLE,
-        Reason.CONNECT_TIMEOUT,
-        Reason.AUTH_FAILED,
-        Reason.HOST_KEY_UNKNOWN,
-        Reason.HOST_KEY_CHANGED,
-        Reason.PROTOCOL_ERROR,
-        Reason.LOST_CONTACT,
-    }
-)
+OUT_OF_REACH = CONTACT_REASONS | {Reason.LOST_CONTACT}
 
 
 class ExitCode(IntEnum):

@@ -24,18 +24,6 @@ DEFAULT_SLOTS = 4
 SLOTS_BELOW_256_MB = 1
 _SMALL_MB = 256
 
-CONTACT_REASONS = frozenset(
-    {
-        Reason.UNREACHABLE,
-        Reason.CONNECT_TIMEOUT,
-        Reason.AUTH_FAILED,
-        Reason.HOST_KEY_UNKNOWN,
-        Reason.HOST_KEY_CHANGED,
-        Reason.PROTOCOL_ERROR,
-    }
-)
-"""The reasons for which a host is left alone for a while."""
-
 _FIRST_PAUSE_SECONDS = 5.0
 _LONGEST_PAUSE_SECONDS = 300.0
 _FIRST_FULL_SECONDS = 0.5

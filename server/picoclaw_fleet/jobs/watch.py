@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
-from picoclaw_fleet.errors import HostError, LedgerError, Reason, State
+from picoclaw_fleet.errors import CONTACT_REASONS, HostError, LedgerError, Reason, State
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
@@ -52,15 +52,7 @@ _REFUSALS = frozenset(
     {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
 )
 # With these nothing was requested: there was no connection, or it took no more commands.
-_NOT_REQUESTED = frozenset(
-    {
-        Reason.UNREACHABLE,
-        Reason.CONNECT_TIMEOUT,
-        Reason.AUTH_FAILED,
-        Reason.HOST_KEY_UNKNOWN,
-        Reason.HOST_KEY_CHANGED,
-    }
-)
+_NOT_REQUESTED = CONTACT_REASONS - {Reason.PROTOCOL_ERROR}
 
 
 class JobWatch:
