@@ -27,3 +27,21 @@ def test_ctrl_c_while_modules_are_imported_ends_it_without_a_traceback(
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "closed"), [("", "<&-"), ("hosts --config fleet.json", ">&-"), ("--help", "<&- >&- 2>&-")]
+)
+def test_it_works_without_the_standard_streams(tmp_path: Path, arguments: str, closed: str) -> None:
+    (tmp_path / "fleet.json").write_text('{"hosts": []}')
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m picoclaw_fleet {arguments} {closed}', sys.executable],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done

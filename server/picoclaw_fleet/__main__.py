@@ -20,6 +20,7 @@ _REFERENCE = re.compile(r"\$\{(?:env:)?[A-Za-z_][A-Za-z0-9_]*\}")
 
 def main() -> None:
     """Serves MCP on stdio when a client starts it, without arguments and without a terminal; else the command line."""
+    _open_closed_streams()
     _drop_references(os.environ)
     try:
         if len(sys.argv) == 1 and not sys.stdin.isatty() and _COMPLETING not in os.environ:
@@ -52,6 +53,17 @@ def serve(serving: Serving) -> None:
     gc.freeze()
     gc.enable()
     sys.exit(anyio.run(surface, serving))
+
+
+def _open_closed_streams() -> None:
+    """Some start us without stdin, stdout or stderr: the next file that is opened would be taken for it."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, number)
+            if nothing != number:
+                os.close(nothing)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def _drop_references(environ: MutableMapping[str, str]) -> None:
