@@ -33,6 +33,8 @@ class Kind:
 
         Names that asyncssh doesn't have are meant for ssh and passed over; the defaults stay when none is left.
         """
+        if not wanted:
+            return self.defaults
         sign, names = (wanted[0], wanted[1:]) if wanted[:1] in ("+", "-", "^") else ("", wanted)
         patterns = names.split(",")
         supported = [name.decode() for name in self.supported()]

@@ -32,6 +32,8 @@ class Lookups:
         Raises:
             OSError: The name has no address.
         """
+        with suppress(OSError):  # it is an address already, which takes no resolver
+            return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         await self._places.acquire()
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Candidates] = loop.create_future()

@@ -79,11 +79,13 @@ class TcpWire:
         assert sock is not None
         loop = asyncio.get_running_loop()
         arrived: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(sock, lambda: None if arrived.done() else arrived.set_result(None))
+        # By number: for what it doesn't know yet, asyncio describes a socket, which asks the kernel for both its ends.
+        number = sock.fileno()
+        loop.add_reader(number, lambda: None if arrived.done() else arrived.set_result(None))
         try:
             await arrived
         finally:
-            loop.remove_reader(sock)
+            loop.remove_reader(number)
 
     async def create_connection(self, session_factory: SessionFactory, host: str, port: int) -> tuple[Any, Any]:
         """Let asyncssh take the connection over."""
