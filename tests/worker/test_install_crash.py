@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
+import multiprocessing
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio import to_thread
 from tests.deploy_site import KEY, KEY_VARIABLE, NAME, REPOSITORY, DeploySite, holding
+from tests.deploying_child import deploy
 
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.rollout import Outcome
@@ -22,6 +20,10 @@ STEPS = (
     *("survey", "lock", "upload", "verify", "settings", "trial", "onboard", "env"),
     *("path", "switch", "ready", "tidy", "manifest", "read back"),
 )
+FORKS = multiprocessing.get_context("forkserver")
+"""Its processes are forked from one that has imported all that they need; a new Python would take a second for that."""
+
+FORKS.set_forkserver_preload(["picoclaw_fleet.fleet"])
 
 
 def deploy_until(site: DeploySite, host: Host, version: str, step: str) -> list[str]:
@@ -33,41 +35,18 @@ def deploy_until(site: DeploySite, host: Host, version: str, step: str) -> list[
         The steps that it was seen at; the last is no step but the outcome when it was done before it could be killed.
     """
     fatal = STEPS[STEPS.index(step) :]
-    order = {
-        "host": {
-            "name": host.name,
-            "address": host.address,
-            "port": host.port,
-            "user": host.user,
-            "ssh_key": str(host.ssh_key),
-            "host_key": host.host_key,
-            "provider": host.provider,
-            "api_key_env": host.api_key_env,
-        },
-        "repository": REPOSITORY,
-        "api": site.github.api,
-        "cache": str(site.folder / "cache"),
-        "version": version,
-    }
+    told, telling = FORKS.Pipe(duplex=False)
+    order = (host, REPOSITORY, site.github.api, site.folder / "cache", version, {KEY_VARIABLE: KEY})
+    child = FORKS.Process(target=deploy, args=(*order, telling))
+    child.start()
+    telling.close()
     steps: list[str] = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.deploying_child"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as child:
-        assert child.stdin
-        assert child.stdout
-        child.stdin.write(json.dumps(order) + "\n")
-        child.stdin.flush()
-        for line in child.stdout:
-            steps.append(line.strip())
-            if steps[-1] in fatal:
-                child.send_signal(signal.SIGKILL)
-                break
-        child.wait(timeout=40)
+    with told, suppress(EOFError):
+        while not steps or steps[-1] not in fatal:
+            steps.append(told.recv())
+        child.kill()
+    child.join(40)
+    child.close()
     return steps
 
 
