@@ -1,15 +1,16 @@
-"""Looking over everybody's shoulder: the arguments of all processes of this machine, hosts included."""
+"""Looking over everybody's shoulder: the arguments of all new processes of this machine, hosts included."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 
 class Watch:
-    """Reads all command lines over and over, in a thread, and keeps those that hold a text.
+    """Reads the command lines of whoever has started since, over and over, in a thread; keeps those with a text.
 
     Args:
         text: What to look for.
@@ -23,6 +24,7 @@ class Watch:
         self.commands: set[str] = set()
         self.looked_at = 0
         self._text = text.encode()
+        self._before = set(_processes())
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -38,9 +40,13 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.002):
-            for process in Path("/proc").glob("[0-9]*"):
+            for process in set(_processes()) - self._before:
                 with suppress(OSError):
                     command = (process / "cmdline").read_bytes()
                     self.looked_at += 1
                     if self._text in command:
                         self.commands.add(command.replace(b"\0", b" ").decode(errors="replace"))
+
+
+def _processes() -> Iterable[Path]:
+    return Path("/proc").glob("[0-9]*")
