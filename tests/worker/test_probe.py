@@ -234,9 +234,20 @@ async def test_the_login_shell_may_be_nothing_like_sh(
 
         full = await probed.probe()
         brief = await probed.probe(full)
+        misled = await probed.probe(replace(full, sh_like=True))
 
     assert full.picoclaw is PicoclawState.READY
-    assert brief.uptime > full.uptime
+    assert full.taken_at < brief.taken_at < misled.taken_at
+    assert not misled.sh_like
+
+
+async def test_a_login_shell_like_sh_is_used_as_it_is(probed: Probed) -> None:
+    full = await probed.probe()
+    brief = await probed.probe(full)
+
+    assert full.sh_like
+    assert brief.sh_like
+    assert brief.taken_at > full.taken_at
 
 
 async def test_two_names_for_one_account_are_told_by_the_machine_id(probed: Probed) -> None:

@@ -28,7 +28,8 @@ _VERSION = re.compile(r"picoclaw v?((?:\d|dev)\S{0,60})")
 # It becomes part of command lines there.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 _LONGEST_WORD = 64
-_LASTING = ("system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
+_LASTING = ("sh_like", "system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
+_SH_LIKE = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh"})
 _OPEN_ENDS = frozenset({"do", "then", "else", "in", "{", ";;", "&", "|", "&&", "||"})
 
 _Said = dict[str, list[str]]
@@ -68,6 +69,7 @@ class Facts:
         memory_free_mb: MemAvailable; None where the host doesn't tell.
         running: Jobs that hold a slot there, whoever started them.
         has_runner: True when our runner file lies there already.
+        sh_like: True when the login shell there should understand what a POSIX sh does, so that no other is needed.
         system: `uname -s`.
         arch: `uname -m`.
         cpus: Processors that are online, at least 1.
@@ -93,6 +95,7 @@ class Facts:
     memory_free_mb: int | None = None
     running: int = 0
     has_runner: bool = False
+    sh_like: bool = False
     system: str = ""
     arch: str = ""
     cpus: int = 1
@@ -131,15 +134,21 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
         HostError: The host can't be reached, or what answers is no POSIX shell.
         ValueError, LookupError: Its answer makes no sense.
     """
-    brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
     nonce = new_nonce()
+    brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
+    bare = known is not None and brief and known.sh_like
     stamp = known.stamp if known and known.stamp else "-"
-    command = shlex.join(["sh", "-c", _BRIEF_LOOK if brief else _FULL_LOOK, "probe", nonce, RUNNER_NAME, stamp])
+    if bare:
+        command = f"set -- {nonce} {RUNNER_NAME}; {_BRIEF_LOOK}"
+    else:
+        command = shlex.join(["sh", "-c", _BRIEF_LOOK if brief else _FULL_LOOK, "probe", nonce, RUNNER_NAME, stamp])
     await pool.connect(host)
     asked_at = time.monotonic()
     completed = await pool.run(host, command, timeout=ANSWER_SECONDS)
     now = time.monotonic()
     facts = _read(clean(completed.stdout), nonce, known, brief=brief)
+    if facts is None and known is not None and bare:
+        return await probe(pool, host, replace(known, sh_like=False))
     if facts is None:
         words = Redactor(secrets_of(host, {})).redact(clean(completed.stderr)).strip()[:200]
         raise HostError(
@@ -204,6 +213,7 @@ def _machine_in(said: _Said) -> dict[str, object]:
     """What a brief probe does not ask for."""
     machine, disk, kills = (said.get(section, []) for section in ("machine", "disk", "kills"))
     return {
+        "sh_like": said.get("shell", [""])[0].rpartition("/")[2] in _SH_LIKE,
         "system": machine[0][:_LONGEST_WORD] if machine else "",
         "arch": machine[1][:_LONGEST_WORD] if len(machine) > 1 else "",
         "cpus": _count_cpus(said.get("cpus", [""])[0]),

@@ -34,6 +34,7 @@ say running "$running"
 [ ! -f "$fleet/$runner" ] || say runner
 # --- the rest is for a full look --------------------------------------------------------------------------------------
 unset TIME_STYLE
+say shell "$SHELL"
 read -r system </proc/sys/kernel/ostype || system=$(uname -s)
 { read -r machine </proc/sys/kernel/arch; } 2>/dev/null || machine=$(uname -m)
 say machine "$system" "$machine"
