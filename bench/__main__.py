@@ -22,12 +22,18 @@ async def main() -> int:
     parser.add_argument("--only", action="append", choices=list(ALL), default=[], help="measure this alone; repeatable")
     parser.add_argument("--rounds", type=int, default=0, metavar="N", help="rounds whose median counts (5)")
     parser.add_argument("--quick", action="store_true", help="small sizes and 1 round, to see that it works")
-    parser.add_argument("--out", type=Path, default=_DOCS, metavar="FOLDER", help="where to write the report (docs)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to write the report (docs, but for --only and --quick: nowhere)",
+    )
     chosen = parser.parse_args()
     if missing := lab.missing():
         parser.error(f"there can be no lab here: {missing}.")
     rounds = chosen.rounds or (1 if chosen.quick else 5)
     _end_well_on_sigterm()
+    folder = report_folder(chosen.out, whole=not (chosen.only or chosen.quick))
     described = machine.describe()
     measurements: list[Measurement] = []
     failed: list[str] = []
@@ -39,12 +45,18 @@ async def main() -> int:
             failed.append(name)
             continue
         print(report.section(measurements[-1]), flush=True)
-        report.write(measurements, described, chosen.out)
+        if folder is not None:
+            report.write(measurements, described, folder)
     goals = [goal for measurement in measurements for goal in measurement.goals]
     print(report.goals_table(goals) if goals else "No goals were measured.")
     if failed:
         print(f"Could not be measured, see above: {', '.join(failed)}.", file=sys.stderr)
     return 1 if failed else 0
+
+
+def report_folder(wanted: Path | None, *, whole: bool) -> Path | None:
+    """Where the report goes; None for nowhere: a part must not take the place of the published one."""
+    return wanted or (_DOCS if whole else None)
 
 
 def _end_well_on_sigterm() -> None:

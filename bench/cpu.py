@@ -42,13 +42,6 @@ class Processes:
         return found
 
 
-def peak_memory_mb(pid: int) -> float:
-    """The most memory that a process has held so far (VmHWM), in MB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) / 1024
-
-
 def _cpu_clock(pid: int) -> int:
     """The clock of a process's CPU time, as clock_getcpuclockid(3) makes it on Linux: finer than the ticks of /proc."""
     return (~pid << 3) | 2

@@ -10,8 +10,9 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 
 from bench.contenders import Contender
-from bench.cpu import Processes, peak_memory_mb
+from bench.cpu import Processes
 from bench.lab import Lab
+from bench.memory import peak_mb
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ async def in_turn(
                     contender = await stack.enter_async_context(contender.open())
                 turn = await _take_turn(lab, contender, tasks)
                 if len(contender.servers) == 1:
-                    figure.memory_mb = peak_memory_mb(contender.servers[0])
+                    figure.memory_mb = peak_mb(contender.servers[0])
             if number >= warm_up:
                 turn.add_to(figure)
     return figures

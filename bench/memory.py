@@ -11,7 +11,7 @@ def forget_peak(pid: int) -> None:
 
 
 def peak_mb(pid: int) -> float:
-    """The most that a process has held since then, in MB."""
+    """The most that a process has held since its start, or since `forget_peak`, in MB."""
     return _field(pid, "VmHWM")
 
 

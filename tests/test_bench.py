@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from bench import chart, lab, report
+from bench.__main__ import report_folder
 from bench.contenders import lineup
 from bench.cpu import Processes
 from bench.figures import Chart, Figures, Goal, Measurement
@@ -92,6 +93,12 @@ def test_the_report_tells_goals_that_were_missed(tmp_path: Path) -> None:
     assert "| 1 | be small | 3 | 2 | **missed** |\n| 2 | be fast | 0.5 | 1 | met |" in text
     assert "### ten\n\n| contender | b |\n| --- | --- |\n| a |  |\n|  | 1 |" in text
     assert [goal["met"] for goal in json.loads((tmp_path / "benchmarks.json").read_text())["goals"]] == [True, False]
+
+
+def test_only_a_whole_run_takes_the_place_of_the_published_report(tmp_path: Path) -> None:
+    assert report_folder(None, whole=True) == ROOT / "docs"
+    assert report_folder(None, whole=False) is None
+    assert report_folder(tmp_path, whole=False) == tmp_path
 
 
 def test_a_chart_is_well_formed_and_its_longest_bar_fits() -> None:

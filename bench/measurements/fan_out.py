@@ -188,16 +188,21 @@ def _goals_cold(figures: dict[str, Figures]) -> Sequence[Goal]:
     ours, first = figures[lineup.FLEET], figures[lineup.FIRST]
     what = f"{COLD_GOALS.jobs} jobs on {COLD_GOALS.hosts} hosts without connections"
     return (
-        Goal(4, f"{what} take at most 0.25 of the original skill's loop", ours.ratio(figures[lineup.ORIGINAL]), 0.25),
         Goal(
             4,
-            f"{what} take at most 0.9 of the loop with curve25519 and aes128-gcm",
+            f"{what} take, through Fleet, at most 0.25 of the original skill's loop",
+            ours.ratio(figures[lineup.ORIGINAL]),
+            0.25,
+        ),
+        Goal(
+            4,
+            f"{what} take, through Fleet, at most 0.9 of the loop with curve25519 and aes128-gcm",
             ours.ratio(figures[lineup.FAST_LOOP]),
             0.9,
         ),
         Goal(
             4,
-            f"{what}: the first answer is there after at most 0.15 of the time of the last",
+            f"{what}, through Fleet: the first answer is there after at most 0.15 of the time of the last",
             statistics.median(first.first) / statistics.median(first.wall),
             0.15,
         ),
