@@ -30,6 +30,8 @@ _LEDGER_REST_SECONDS = 2.0
 _LOST_FOR_GOOD = 3
 """After so many failures in a row a host that has served this batch is not waited for any more."""
 _SHOWN_OBSTACLES = 5
+_LOOK_SECONDS = 3.0
+"""For how long hosts that may have PicoClaw are waited for before another one gets it."""
 
 
 Install = Callable[[Host], Awaitable[HostError | None]]
@@ -73,6 +75,8 @@ class BatchRun:
         self._install = install
         self._usable: dict[str, HostView] = {}
         self._bare: dict[str, HostView] = {}
+        self._equipping: set[str] = set()
+        self._look_until = 0.0
         self._resting: dict[str, HostView] = {}
         self._served: set[str] = set()
         self._dropped: dict[str, HostError] = {}
@@ -151,20 +155,25 @@ class BatchRun:
             self._use(view)
         elif obstacle.reason is Reason.NOT_INSTALLED and self._install is not None:
             self._bare[name] = view
+            self._look_until = self._look_until or time.monotonic() + _LOOK_SECONDS
         else:
             self._drop(view, obstacle)
         self._board.note_change()
 
     def _equip_some(self, tasks: TaskGroup) -> None:
         """Has PicoClaw put on hosts that miss it, where the others are too few for what waits."""
-        if not self._bare or self._scouting:
+        if not self._bare:
             return
-        missing = self._waiting - sum(max(view.slots - len(view.jobs), 0) for view in self._usable.values())
+        looking = time.monotonic() < self._look_until and not self._scouting.keys() <= self._equipping
+        to_use = [*self._usable.values(), *(self._scouting[name] for name in self._equipping)]
+        missing = self._waiting - sum(max(view.slots - len(view.jobs), 0) for view in to_use)
         for name, view in list(self._bare.items()):
-            if missing <= 0 and all(self._has_live_host(queue) for queue in self._queues_of[name] if queue):
+            others_do = all(self._has_live_host(queue) for queue in self._queues_of[name] if queue)
+            if others_do and (looking or missing <= 0):
                 continue
             del self._bare[name]
             self._scouting[name] = view
+            self._equipping.add(name)
             missing -= view.slots
             tasks.start_soon(self._equip, view)
 
@@ -172,6 +181,7 @@ class BatchRun:
         assert self._install is not None
         obstacle = await self._install(view.host)
         del self._scouting[view.host.name]
+        self._equipping.remove(view.host.name)
         view = self._board.view(view.host)
         obstacle = obstacle or view.obstacle()
         if obstacle is not None:
@@ -211,7 +221,7 @@ class BatchRun:
             return math.inf
         moments = [view.full_until for view in self._usable.values()]
         moments += [view.left_alone_until for view in self._resting.values()]
-        moments += [self._ledger_rests_until, self._choose_until]
+        moments += [self._ledger_rests_until, self._choose_until, self._look_until]
         now = time.monotonic()
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
