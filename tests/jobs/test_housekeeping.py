@@ -10,7 +10,9 @@ import pytest
 from tests.embedded_fleet import EmbeddedFleet
 from tests.jobs.scenario import SECONDS, controller, end
 
+from picoclaw_fleet.config import FleetConfig
 from picoclaw_fleet.fleet import Fleet
+from picoclaw_fleet.inventory import Inventory
 from picoclaw_fleet.jobs import housekeeping
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.jobs.housekeeping import Housekeeping
@@ -49,6 +51,22 @@ async def test_a_host_forgets_what_is_here_and_nothing_that_runs(fleet: Embedded
         assert (again["state"], again["answer"]) == ("succeeded", "done: x")
         gate.open()
         await one.result(held.job_id, wait_seconds=SECONDS)
+
+
+async def test_of_a_host_that_the_config_has_no_more_nothing_is_known_once_no_job_is_there() -> None:
+    names = ("here", "there")
+    config = FleetConfig.model_validate({"hosts": [{"name": name, "host": "192.0.2.1"} for name in names]})
+    here, there = Inventory.from_config(config).hosts
+    async with Pool() as pool:
+        board = Board(pool)
+        for host in (here, there):
+            board.view(host).failures = 1
+        board.view(there).jobs.add("j_1")
+        board.forget_strangers({"here": here}.get)
+        assert board.view(there).failures == 1
+        board.view(there).jobs.clear()
+        board.forget_strangers({"here": here}.get)
+        assert (board.view(here).failures, board.view(there).failures) == (1, 0)
 
 
 async def test_files_that_a_worker_left_stay_on_its_host(fleet: EmbeddedFleet) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 import anyio
@@ -184,6 +184,15 @@ class Board:
         elif view.host != host:
             view = self._views[host.name] = HostView(host, jobs=view.jobs)
         return view
+
+    def forget_strangers(self, find: Callable[[str], Host | None]) -> None:
+        """Forgets the hosts that the config has no more, unless jobs of this process are there.
+
+        Args:
+            find: Finds a host by name; None when the config has it no more.
+        """
+        for name in [name for name, view in self._views.items() if not view.jobs and find(name) is None]:
+            del self._views[name]
 
     async def look(self, host: Host, *, max_age: float = 0.0, anew: bool = False) -> HostView:
         """Probes a host, unless what is known is younger than max_age; two who ask at once share one probe.

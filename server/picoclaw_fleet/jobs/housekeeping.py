@@ -54,6 +54,7 @@ class Housekeeping:
             try:
                 if rounds % _OLD_EVERY_ROUNDS == 0:
                     await self.remove_old()
+                    self._board.forget_strangers(self._host)
                 await anyio.sleep(ROUND_SECONDS)
                 await self.clear_hosts()
             except LedgerError as error:
