@@ -292,30 +292,21 @@ class Ledger:
             owner: Whose.
             awaited: Scopes that another call is about to return.
         """
-        await self.committed()
-        rows = await self._database.rows("SELECT DISTINCT origin FROM jobs WHERE told = 0 AND finished_at IS NOT NULL")
-        origins = [origin for (origin,) in rows]
-        dead = await self._dead(origins)
-        ours = [origin for origin in origins if origin in dead or origin == self._holder.name]
-        if not ours:
-            return []
-        marks = ", ".join("?" * len(ours))
-        clause = f"told = 0 AND finished_at IS NOT NULL AND owner = ? AND origin IN ({marks})"
         others = set(awaited)
-        untold = [
-            job
-            for job in self._jobs_of(
-                await self._database.rows(f"{SELECT} WHERE {clause} ORDER BY number", [owner, *ours])
-            )
-            if job.job_id not in others and job.batch_id not in others
-        ]
-        statement = "UPDATE jobs SET told = 1 WHERE job_id = ? AND told = 0"
 
-        def tell(connection: sqlite3.Connection) -> list[Job]:
+        def tell(connection: sqlite3.Connection) -> list[Any]:
+            origins = connection.execute("SELECT DISTINCT origin FROM jobs WHERE told = 0 AND finished_at IS NOT NULL")
+            ours = [name for (name,) in origins.fetchall() if name == self._holder.name or not self._holder.alive(name)]
+            marks = ", ".join("?" * len(ours))
+            clause = f"WHERE told = 0 AND finished_at IS NOT NULL AND owner = ? AND origin IN ({marks}) ORDER BY number"
+            rows = connection.execute(f"{SELECT} {clause}", [owner, *ours]).fetchall()
+            untold = [row for row in rows if others.isdisjoint(row[:2])]  # its id, and its batch's
             # Another process may be telling the same at this moment.
-            return [job for job in untold if connection.execute(statement, (job.job_id,)).rowcount]
+            statement = "UPDATE jobs SET told = 1 WHERE job_id = ? AND told = 0"
+            return [row for row in untold if connection.execute(statement, row[:1]).rowcount]
 
-        return await self._database.run(tell) if untold else []
+        await self.committed()
+        return self._jobs_of(await self._database.run(tell))
 
     async def note_told(self, job_ids: Sequence[str]) -> None:
         """Notes that a caller has seen the end of jobs."""
