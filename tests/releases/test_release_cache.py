@@ -211,6 +211,12 @@ async def test_a_local_file_that_is_not_there_is_a_usage_error(releases: Maker, 
             await releases().local(path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/mem is a file that nobody can read from its beginning")
+async def test_a_local_file_that_can_not_be_read_is_named_and_not_the_cache(releases: Maker) -> None:
+    with pytest.raises(UsageError, match=r"^/proc/self/mem can't be read: Input/output error"):
+        await releases().local(Path("/proc/self/mem"))
+
+
 async def test_a_hostile_local_archive_is_refused(releases: Maker, tmp_path: Path) -> None:
     mine = tmp_path / "mine.tar.gz"
     mine.write_bytes(tar_gz({}, [member("picoclaw", tarfile.SYMTYPE, "/etc/passwd")]))

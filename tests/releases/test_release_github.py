@@ -53,6 +53,7 @@ async def test_a_bad_answer_of_the_api_is_said_plainly(
     assert (error.reason, error.retryable) == (reason, retryable)
     assert words in error.message
     assert UPSTREAM in error.message
+    assert error.next_step
 
 
 async def test_an_api_that_dribbles_is_not_waited_for(github: GitHub, releases: Maker) -> None:

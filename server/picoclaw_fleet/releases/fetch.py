@@ -35,7 +35,9 @@ async def fetch(
     """
     if release.size > _MAX_ASSET:
         raise ReleaseError(
-            f"{release}: {release.size >> 20} MB is too large for a release of PicoClaw.", reason=Reason.NO_RELEASE
+            f"{release}: {release.size >> 20} MB is too large for a release of PicoClaw.",
+            reason=Reason.NO_RELEASE,
+            next_step="Choose another version or release_repo.",
         )
     expected, verified = await _expected_digest(github, release, allow_unverified)
     async with part_of(entry) as part:

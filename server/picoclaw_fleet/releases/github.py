@@ -26,6 +26,7 @@ _TEXT_LIMIT = 8 << 20
 """Bytes. An answer of the API or a checksum file is a hundredth of it."""
 _CHUNK = 256 << 10
 _DIGEST = re.compile(r"sha256:([0-9a-fA-F]{64})")
+_MEND_SOURCE = "Look at release_repo and github_api in the fleet config."
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 # At INFO they log whole URLs and headers, and a redirect to the asset store carries a signature in its query.
@@ -249,11 +250,16 @@ class GitHub:
             raise _failed(
                 what, f"{host} refuses the credentials.", next_step="Set GITHUB_TOKEN to a valid token, or unset it."
             )
-        problem = f"{host} answered with status {status}."
-        raise _failed(what, problem, retryable=status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT)
+        may_pass = status >= 500 or status == HTTPStatus.REQUEST_TIMEOUT
+        raise _failed(
+            what,
+            f"{host} answered with status {status}.",
+            retryable=may_pass,
+            next_step="Try again later." if may_pass else _MEND_SOURCE,
+        )
 
 
-def _failed(what: str, problem: str, *, retryable: bool = False, next_step: str = "") -> ReleaseError:
+def _failed(what: str, problem: str, *, retryable: bool = False, next_step: str = _MEND_SOURCE) -> ReleaseError:
     return ReleaseError(f"{what}: {problem}", reason=Reason.NO_RELEASE, retryable=retryable, next_step=next_step)
 
 

@@ -129,11 +129,18 @@ class Releases:
             path: A .tar.gz or .zip with a member picoclaw, or the executable itself.
 
         Raises:
-            UsageError: There is no such file.
-            ReleaseError: The archive is damaged or hostile, or the file can't be read.
+            UsageError: There is no such file, or it can't be read.
+            ReleaseError: The archive is damaged or hostile, or the cache can't be used.
         """
         if not await anyio.Path(path).is_file():
             raise UsageError(f"{path} isn't a file.", next_step="Name a PicoClaw archive or executable.")
+        try:
+            async with await anyio.open_file(path, "rb") as file:
+                await file.read(1)
+        except OSError as error:
+            raise UsageError(
+                f"{path} can't be read: {error.strerror}.", next_step="Let the user that runs this read it."
+            ) from error
         return await self._downloads[path].join(lambda: self._copy(path))
 
     async def _look_up(self, repository: str, *tags: str) -> Published | None:
