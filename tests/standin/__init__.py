@@ -5,18 +5,16 @@ Its source is the folder picoclaw; what a host gets is one executable file made 
 
 from __future__ import annotations
 
-import io
 import json
-import py_compile
+import marshal
 import sys
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parent / "picoclaw"
+LOADER = Path(__file__).parent / "loader.py"
 API_KEY = "sk-standin-0123456789"
 MODEL = "standin-model"
 
@@ -34,30 +32,21 @@ class Run:
 
 @cache
 def executable(version: str = "0.2.9", interpreter: Path | None = None) -> bytes:
-    """Returns the program as one executable file, a zip archive that Python runs.
+    """Returns the program as one executable file, a Python script.
 
     Args:
         version: What the program says it is; it behaves as the newest of 0.1.2, 0.2.4 and 0.2.9 that is not newer.
         interpreter: Python for the first line; the one that runs the tests when None. Hosts of users who may not
             read that one need another, such as /usr/bin/python3.
     """
-    python = interpreter or Path(sys.executable).resolve()
-    archive = io.BytesIO()
+    modules: dict[str, bytes | str] = {}
+    for source in sorted(SOURCE.glob("*.py")):
+        text = source.read_text().replace('VERSION = "0.2.9"', f'VERSION = "{version}"')
+        # Another Python than this one does not know the compiled form.
+        modules[source.stem] = text if interpreter else marshal.dumps(compile(text, source.name, "exec"))
     # -S and -E: without site-packages and PYTHON* variables it starts in a fifth of the time.
-    archive.write(f"#!{python} -SE\n".encode())
-    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(archive, "w") as program:
-        for source in sorted(SOURCE.glob("*.py")):
-            text = source.read_text()
-            if source.name == "release.py":
-                text = text.replace('VERSION = "0.2.9"', f'VERSION = "{version}"')
-            copy, compiled = Path(folder, source.name), Path(folder, source.stem + ".pyc")
-            copy.write_text(text)
-            unchecked = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            py_compile.compile(str(copy), str(compiled), source.name, doraise=True, invalidation_mode=unchecked)
-            # Another Python than this one does not know the compiled form and takes the source.
-            program.write(copy, copy.name)
-            program.write(compiled, compiled.name)
-    return archive.getvalue()
+    first = f"#!{interpreter or Path(sys.executable).resolve()} -SE"
+    return f"{first}\nMODULES = {modules!a}\n{LOADER.read_text()}".encode()
 
 
 def install(

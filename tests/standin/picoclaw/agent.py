@@ -11,6 +11,13 @@ from run import Run
 from settings import load_config, workspace_of
 from streams import log, out
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    # The module around it makes an enum, which takes a third of the time of a whole run.
+    import _signal as signal
+
 VALUED = {"-m": "--message", "-s": "--session"} | ({} if FIRST else {"--model": "--model"})
 
 
@@ -54,8 +61,6 @@ def parse_flags(args: list[str]) -> dict[str, str]:
 
 def die_of_signals() -> None:
     """Lets signals kill at once, as they kill a Go program without handlers."""
-    import signal
-
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

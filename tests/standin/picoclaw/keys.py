@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 
+from plain_json import loads
 from release import LATEST, LOADING, CommandError
 from streams import read_text
 
@@ -42,7 +42,7 @@ def attach_keys(models: list[Json], config_path: str) -> None:
 def read_security(text: str) -> dict[str, list[str]]:
     """Returns the keys by model name. Understands JSON and the block style that PicoClaw itself writes."""
     if text.startswith("{"):
-        models: dict[str, Json] = json.loads(text).get("model_list", {})
+        models: dict[str, Json] = loads(text).get("model_list", {})
         return {name: entry.get("api_keys", []) for name, entry in models.items()}
     keys: dict[str, list[str]] = {}
     section = name = ""

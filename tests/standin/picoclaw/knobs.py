@@ -31,9 +31,9 @@ Nothing is set by arguments, so that the code under test can't come to depend on
 
 from __future__ import annotations
 
-import json
 import os
 
+from plain_json import loads
 from release import HOME
 from streams import read_text
 
@@ -46,6 +46,6 @@ if TYPE_CHECKING:
 
 def knobs_for(task: str) -> Json:
     path = os.environ.get("FAKE_PICOCLAW_SCRIPT") or os.path.join(HOME, ".fake-picoclaw.json")
-    knobs: Json = json.loads(read_text(path) or "{}")
+    knobs: Json = loads(read_text(path) or "{}")
     fitting = [entry for entry in knobs.get("by_task", []) if entry["contains"] in task]
     return {**knobs, **(fitting[0] if fitting else {})}

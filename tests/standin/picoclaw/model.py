@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from keys import plain_key
+from plain_json import dumps, loads
 from release import CREATING, FIRST, LATEST, PROCESSING, CommandError
 from settings import config_path
 
@@ -71,7 +71,7 @@ def ask_model(model: Model, messages: list[Json], retry_scale: float) -> str:
             status, body = post(model, messages)
     if status != 200:
         raise llm_failure(status, body)
-    return json.loads(body)["choices"][0]["message"].get("content") or ""
+    return loads(body)["choices"][0]["message"].get("content") or ""
 
 
 def post(model: Model, messages: list[Json]) -> tuple[int, str]:
@@ -84,7 +84,7 @@ def post(model: Model, messages: list[Json]) -> tuple[int, str]:
         headers["Authorization"] = f"Bearer {model.key}"
     connection = HTTPConnection(address, timeout=120)
     try:
-        request = json.dumps({"model": model.name, "messages": messages})
+        request = dumps({"model": model.name, "messages": messages})
         connection.request("POST", f"/{path.rstrip('/')}/chat/completions", request, headers)
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", "replace")

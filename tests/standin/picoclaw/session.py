@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
+from plain_json import dumps, loads
 from release import FIRST, LATEST
 from streams import append_text, read_text, write_text
 
@@ -43,19 +43,19 @@ class Session:
         self.messages.append(message)
         if FIRST:
             return
-        append_text(self.path, json.dumps(message, ensure_ascii=False) + "\n")
+        append_text(self.path, dumps(message) + "\n")
         path = self.path.removesuffix("jsonl") + "meta.json"
-        meta: Json = json.loads(read_text(path) or '{"count": 0}')
+        meta: Json = loads(read_text(path) or '{"count": 0}')
         time.sleep(self.meta_race)
-        write_text(path, json.dumps({"key": self.key, "count": meta["count"] + 1}))
+        write_text(path, dumps({"key": self.key, "count": meta["count"] + 1}))
 
     def close(self) -> None:
         if FIRST:
-            write_text(self.path, json.dumps({"key": self.key, "messages": self.messages}, ensure_ascii=False))
+            write_text(self.path, dumps({"key": self.key, "messages": self.messages}))
 
 
 def history(path: str) -> list[Json]:
     text = read_text(path)
     if FIRST:
-        return json.loads(text)["messages"] if text else []
-    return [json.loads(line) for line in text.split("\n") if line]
+        return loads(text)["messages"] if text else []
+    return [loads(line) for line in text.split("\n") if line]

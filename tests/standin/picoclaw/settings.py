@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
 from keys import attach_keys, numbered, security_path
+from plain_json import dumps, loads
 from release import FIRST, HOME, LATEST, LOADING, SCHEMA, CommandError
 from streams import log, read_text, write_text
 
@@ -78,7 +78,7 @@ def load_config() -> Json:
 
 def parse(path: str) -> Json:
     try:
-        return json.loads(read_text(path))
+        return loads(read_text(path))
     except ValueError as error:
         if LATEST:
             log.write("error", f"Malformed config file: {error}")
@@ -148,11 +148,13 @@ def save_config(path: str, config: Json) -> None:
     if not FIRST:
         lines = ["model_list:"]
         for name, entry in numbered(config["model_list"]):
-            keys = ", ".join(json.dumps(key) for key in entry.get("api_keys", []))
-            lines += [f"  {json.dumps(name)}:", f"    api_keys: [{keys}]"] if keys else [f"  {name}: {{}}"]
+            keys = ", ".join(dumps(key) for key in entry.get("api_keys", []))
+            lines += [f"  {dumps(name)}:", f"    api_keys: [{keys}]"] if keys else [f"  {name}: {{}}"]
         write_text(security_path(path), "\n".join(lines) + "\n", 0o600)
         bare = [{name: entry[name] for name in entry if name != "api_keys"} for entry in config["model_list"]]
         config = {**config, "model_list": bare}
+    import json
+
     write_text(path, json.dumps(config, indent=2) + "\n", 0o600)
 
 

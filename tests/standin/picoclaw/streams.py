@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
 
+from plain_json import dumps
 from release import FIRST, HOME, LATEST
 
 
@@ -71,7 +71,7 @@ class Log:
         if FIRST:
             err(f"{time.strftime('%Y/%m/%d')} {clock} [{time.strftime('%FT%TZ')}] [{level.upper()}] agent: {message}\n")
         elif self.path:
-            append_text(self.path, json.dumps({"level": level, "message": message}) + "\n")
+            append_text(self.path, dumps({"level": level, "message": message}) + "\n")
         elif LATEST or os.environ.get("NO_COLOR"):
             out(f"{clock} {short} agent loop.go:42 > {message}\n")
         else:
