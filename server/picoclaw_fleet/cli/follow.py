@@ -15,7 +15,8 @@ import anyio
 from picoclaw_fleet.cli.interrupt import Choice, ask
 from picoclaw_fleet.cli.live import Screen
 from picoclaw_fleet.cli.output import say, say_left
-from picoclaw_fleet.cli.sketch import UNFINISHED, Sketch
+from picoclaw_fleet.cli.sketch import Sketch
+from picoclaw_fleet.errors import State
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.results import BatchResult, JobEntry, JobResult, Result
 
@@ -145,7 +146,7 @@ class Follower:
             self._jobs = await self._all_jobs()
             self._screen.show(self._sketch.picture(self._jobs, self._received))
             for job in self._jobs:
-                if job.state not in UNFINISHED and job.job_id not in self._received:
+                if State(job.state).finished and job.job_id not in self._received:
                     await self._deliver(job)
             await self._count()
             self._screen.show(self._sketch.picture(self._jobs, self._received))
@@ -222,6 +223,7 @@ class Follower:
             await self._reader.counted(counts, time.monotonic() - self._began)
 
     def _note(self, result: Result) -> None:
-        """Keeps what is said besides; that these jobs have ended is told anyway."""
+        """Keeps what is said besides. That these jobs have ended is told anyway, so it goes."""
         own = (str(self._scope), *(job.job_id for job in self._jobs))
-        self._notices.update(dict.fromkeys(notice for notice in result.notices if not notice.startswith(own)))
+        result.notices = [notice for notice in result.notices if not notice.startswith(own)]
+        self._notices.update(dict.fromkeys(result.notices))

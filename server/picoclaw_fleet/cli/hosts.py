@@ -41,7 +41,7 @@ def hosts(hosts: tuple[str, ...], as_json: bool, config: str | None) -> None:
     summary = (
         f"{counted(len(chosen), 'host')}."
         if chosen
-        else "The fleet config has no hosts. Add one with: picoclaw-fleet add"
+        else "The fleet config has no hosts. Add one with: picoclaw-fleet add NAME"
     )
     if as_json:
         from picoclaw_fleet.cli.documents import HostList

@@ -20,12 +20,13 @@ from picoclaw_fleet.cli.output import (
     trouble,
 )
 from picoclaw_fleet.cli.work import carry_out
+from picoclaw_fleet.errors import State
 
 if TYPE_CHECKING:
     from picoclaw_fleet.fleet import Fleet
     from picoclaw_fleet.results import BatchResult, JobEntry, JobResult, JobsResult
 
-STATES = ("queued", "running", "succeeded", "failed", "timed_out", "cancelled", "lost")
+STATES = tuple(state.value for state in State)
 
 
 @click.command()
@@ -118,7 +119,7 @@ def cancel(scope_ids: tuple[str, ...], as_json: bool, config: str | None) -> Non
     jobs = with_fleet(config, stop)
     if jobs and not as_json:
         _print_jobs(jobs)
-    unfinished = [job for job in jobs if job.state in ("queued", "running")]
+    unfinished = [job for job in jobs if not State(job.state).finished]
     for job in unfinished:
         why = trouble(job, job.host or "") if job.reason else "It is not stopped yet."
         say(f"{job.host or 'no host'} {job.job_id}: {why}")

@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 
 from picoclaw_fleet.cli.live import Picture, Row
 from picoclaw_fleet.cli.output import size
+from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import JobEntry
 from picoclaw_fleet.wording import counted
-
-UNFINISHED = ("queued", "running")
 
 
 class Sketch:
@@ -43,7 +42,7 @@ class Sketch:
             if job.host:
                 by_host.setdefault(job.host, []).append(job)
         rows = sorted((_row(name, there, received) for name, there in by_host.items()), key=_idle)
-        done = sum(job.state not in UNFINISHED for job in jobs)
+        done = sum(State(job.state).finished for job in jobs)
         queued = sum(job.state == "queued" for job in jobs)
         parts = [
             self._scope_id,
@@ -68,7 +67,7 @@ class Sketch:
 def _row(name: str, jobs: Sequence[JobEntry], received: Mapping[str, int]) -> Row:
     counts = Counter(job.state for job in jobs)
     state = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in counts.items())
-    reasons = sorted({job.reason for job in jobs if job.reason and job.state in UNFINISHED})
+    reasons = sorted({job.reason for job in jobs if job.reason and not State(job.state).finished})
     running = [job.started_at for job in jobs if job.state == "running" and job.started_at]
     return Row(
         name,

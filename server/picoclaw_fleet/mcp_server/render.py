@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 
 _COLUMNS = ("host", "picoclaw", "version", "arch", "load", "mem MB", "disk MB", "running", "free", "ms")
@@ -84,7 +85,7 @@ def _trouble(host: HostEntry) -> str:
 
 def _advice(one: JobEntry) -> str | None:
     """What to do about a job that went wrong; how to wait and to page is said elsewhere."""
-    return None if one.truncated or one.state in ("queued", "running") else one.next_step
+    return None if one.truncated or not State(one.state).finished else one.next_step
 
 
 def _row(host: HostEntry) -> tuple[str, ...]:
