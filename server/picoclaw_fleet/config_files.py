@@ -123,8 +123,7 @@ class ConfigSource:
             raise ConfigError("the fleet config is gone.", file=self.path, next_step="Put it back.")
         if create_template(self.path):
             raise ConfigError(
-                f"there was no fleet config, so the template was created at {self.path}.",
-                file=self.path,
+                f"There was no fleet config, so the template was created at {self.path}.",
                 next_step="Edit host, user and ssh_key in it, then call again.",
             )
 

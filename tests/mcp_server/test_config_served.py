@@ -18,7 +18,7 @@ async def test_the_first_call_without_a_config_creates_the_template_and_says_wha
     config = home / ".openclaw/workspace/config/picoclaw-fleet.json"
     async with stdio({"HOME": str(home), "PATH": os.environ["PATH"]}, era, log) as client:
         said = await Caller(client).refusal("dispatch", task="hello")
-    assert f"there was no fleet config, so the template was created at {config}." in said
+    assert f"There was no fleet config, so the template was created at {config}." in said
     assert "Edit host, user and ssh_key in it, then call again." in said
     assert config.read_text() == TEMPLATE
     assert log.read_text() == ""
