@@ -15,6 +15,7 @@ from tests.skill.desk import GONE, SCRIPTS, SECONDS, Desk
 from tests.skill.watch import Watch
 from tests.skill.worker import Worker
 from tests.standin import API_KEY
+from tests.worker.site import processes_with, wait_for_exit
 
 
 async def test_each_outcome_has_its_exit_code_on_every_kind_of_host(desk: Desk, any_worker: Worker) -> None:
@@ -132,8 +133,9 @@ async def test_a_host_that_is_not_in_the_config_is_reached_by_options(desk: Desk
 
 
 async def test_a_full_host_has_no_slot(desk: Desk, worker: Worker) -> None:
-    worker.with_picoclaw(exec="echo up >$HOME/up", slow=30)
+    worker.with_picoclaw(exec="echo up >$HOME/up; cat $HOME/go")
     os.mkfifo(worker.home / "up")
+    os.mkfifo(worker.home / "go")
     desk.add(worker.host, name="small", slots=1)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(desk.run, "dispatch.sh", "small", worker.host.user, "long")
@@ -141,7 +143,7 @@ async def test_a_full_host_has_no_slot(desk: Desk, worker: Worker) -> None:
             await anyio.Path(worker.home / "up").read_text()
         done = await desk.run("dispatch.sh", "small", worker.host.user, "short")
         assert (done.status, "no_slot" in done.err) == (5, True), done
-        tasks.cancel_scope.cancel()
+        await anyio.Path(worker.home / "go").write_text("")
 
 
 async def test_a_lost_connection_is_taken_up_again_and_the_task_runs_once(
@@ -191,6 +193,7 @@ async def test_a_terminated_dispatch_stops_its_job(desk: Desk, worker: Worker) -
     assert (worker.fleet / "jobs" / job / "outcome").read_text().startswith("cancelled")
     assert (worker.fleet / "jobs" / job / "closed").exists()
     assert desk.leftovers == []
+    assert wait_for_exit(processes_with(f"HOME={desk.home}")) == []
 
 
 async def test_a_hostile_host_cannot_run_anything_here(desk: Desk, worker: Worker) -> None:

@@ -62,13 +62,13 @@ config_path() {
 
 # Sets `ssh` and `there`, the words that reach the host, and what the fleet config says about it: connect_timeout, slots, provider,
 # api_key_env, model, api_base, release_repo, version, github_api, allow_unverified, worker_env (NAME=VALUE lines).
-# A host that the config does not have is reached all the same.
+# Sets `secrets` too, a line each. A host that the config does not have is reached all the same.
 aim() { # HOST USER [SSH_KEY]
   host=$1
-  local config line value address=$1 user=$2
+  local config line value variable address=$1 user=$2
   config=$(config_path)
   connect_timeout=10 slots=0 provider=anthropic api_key_env='' model='' api_base=''
-  release_repo='' version='' github_api='' allow_unverified='' worker_env=''
+  release_repo='' version='' github_api='' allow_unverified='' worker_env='' secrets=''
   ssh=(ssh -T -a -x)
   # shellcheck disable=SC2206  # several options in one variable
   [ -z "${PICOCLAW_SSH_OPTIONS:-}" ] || ssh+=($PICOCLAW_SSH_OPTIONS)
@@ -83,6 +83,7 @@ aim() { # HOST USER [SSH_KEY]
         'address '*) address=$value ;;
         'user '*) user=${user:-$value} ;;
         'env '*) worker_env+=$value$'\n' ;;
+        'secret '*) secrets+=$value$'\n' ;;
         *) printf -v "${line%% *}" %s "$value" ;;
       esac
     done <"$scratch/settings.$1"
@@ -91,6 +92,8 @@ aim() { # HOST USER [SSH_KEY]
     # A key goes to the provider that it was meant for and to no other.
     provider=$PROVIDER api_key_env='' model='' api_base=''
   fi
+  variable=$(key_variable) || exit
+  secrets+=${variable:+${!variable:-}}
   # The first value of an option counts, so the user's own stand in front.
   ssh+=(-o BatchMode=yes -o "ConnectTimeout=$connect_timeout" -o ServerAliveInterval=15 -o ServerAliveCountMax=3)
   ssh+=(-o StrictHostKeyChecking=yes -o LogLevel=ERROR)
@@ -111,21 +114,27 @@ pin_host_key() { # KEY
 # Runs our scripts on the host, one behind the other in one shell. Their text goes over stdin, since Dropbear refuses
 # commands above 9,000 bytes; what follows is their stdin. What ssh says goes to $scratch/said.
 on_host() { # SECONDS "SCRIPT..." WORD...
-  local seconds=$1 status ssh_pid watch_pid word words=''
+  local seconds=$1 status feed_pid ssh_pid watch_pid word words=''
   # shellcheck disable=SC2086  # names
   (cd "$here/host" && cat $2) | sed -e '/^ *#/d' -e '/^ *$/d' >"$scratch/script"
   shift 2
   for word; do words+=" '$word'"; done
-  # No pipe: `wait` would wait for both ends of it, and the first one may have to wait for us.
+  # No pipe: `wait` would wait for both ends of it, and the first one may have to wait for us. No process substitution
+  # either: nobody would end it who has to end before its stdin does.
+  rm -f "$scratch/feed"
+  mkfifo "$scratch/feed"
+  cat "$scratch/script" - <&6 >"$scratch/feed" 6<&- &
+  feed_pid=$!
   "${ssh[@]}" -- "$there" "sh -c 'eval \"\$(dd bs=1 count=$(size "$scratch/script") 2>/dev/null)\"' fleet$words" \
-    < <(cat "$scratch/script" - <&6) 2>"$scratch/said" 6<&- &
+    <"$scratch/feed" 2>"$scratch/said" 6<&- &
   ssh_pid=$!
   kill_after "$seconds" "$ssh_pid" >/dev/null 2>&1 6<&- &
   watch_pid=$!
   wait "$ssh_pid"
   status=$?
   kill "$watch_pid"
-  wait "$watch_pid"
+  kill -9 "$feed_pid" # while a job is being stopped the other signals are ignored
+  wait "$watch_pid" "$feed_pid"
   return "$status"
 } 6<&0 2>/dev/null
 
@@ -149,6 +158,27 @@ answer_to() { # NONCE WORD FILE: what follows the word in the first such line; f
 # A host may be hostile, and arithmetic would evaluate what is no number.
 number() { # TEXT: the same, when it is a number; else nothing
   case $1 in '' | *[!0-9]* | ????????????????*) ;; *) printf %s "$1" ;; esac
+}
+
+black_out() { # from stdin: without the keys that we know, and without what looks like one
+  LC_ALL=C sed -E \
+    -e 's/(^|[^A-Za-z0-9])(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])(gsk_|xai-|hf_)[A-Za-z0-9]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])sk_(live|test)_[A-Za-z0-9]{8,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])xox[abeprs]-[A-Za-z0-9-]{10,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])AIza[A-Za-z0-9_-]{30,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?/\1[secret]/g' |
+    SECRETS="$secrets" LC_ALL=C awk '
+      BEGIN { count = split(ENVIRON["SECRETS"], known, "\n") }
+      {
+        for (number = 1; number <= count; number++) {
+          key = known[number]
+          while (length(key) >= 8 && (at = index($0, key))) $0 = substr($0, 1, at - 1) "[secret]" substr($0, at + length(key))
+        }
+        print
+      }'
 }
 
 version_in() { # from stdin: what `picoclaw version` calls itself
@@ -209,14 +239,14 @@ step() { # SECONDS "SCRIPT..." VERB WORD...
 
 heard() { answer_to "$nonce" "$1" "$scratch/answer"; }
 
-heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | LC_ALL=C tr -d '\000-\010\013-\037\177'; }
+heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | LC_ALL=C tr -d '\000-\010\013-\037\177' | black_out; }
 
 expect_done() { # STATUS of the step: gives up with the host's reason, or ours
   local words
   # shellcheck disable=SC2086  # words
   if words=$(heard failed); then
     heard_all '|' >&2
-    trouble $words
+    trouble $(printf '%s\n' "$words" | black_out)
   elif words=$(heard locked); then
     give_up "$BUSY" locked "${words#* * } is at work there. Try again when that is done, or in a minute."
   fi
