@@ -95,11 +95,12 @@ class BatchRun:
         self._began = time.monotonic()
         async with anyio.create_task_group() as tasks:
             while self._waiting or self._under_way:
-                self._wake_the_rested()
-                self._scout_some(tasks)
-                self._equip_some(tasks)
-                self._assign(tasks)
-                self._fail_the_stranded()
+                if self._waiting:
+                    self._wake_the_rested()
+                    self._scout_some(tasks)
+                    self._equip_some(tasks)
+                    self._assign(tasks)
+                    self._fail_the_stranded()
                 if self._waiting or self._under_way:
                     with anyio.move_on_after(self._pause()):
                         await self._board.changed.wait()

@@ -73,7 +73,8 @@ class OutputStore:
             offset: From where, as an earlier page's next_offset said.
             limit: How many characters at most, from 1.
         """
-        answer, rest = self._folder / job_id / "answer", self._folder / job_id / "rest"
+        folder = self._folder / job_id
+        answer, rest = folder / "answer", folder / "rest"
         answer_size, rest_size = _size(answer), _size(rest)
         answer_part = _read(answer, answer_size, offset, limit)
         rest_part = _read(rest, rest_size, offset + len(answer_part) - answer_size, limit - len(answer_part))

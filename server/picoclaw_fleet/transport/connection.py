@@ -239,9 +239,8 @@ async def _opened(
     """
     task = asyncio.create_task(opening)
     try:
-        await asyncio.wait({task})
+        await asyncio.shield(task)
     except asyncio.CancelledError:
         abandon()
         task.add_done_callback(lambda done: failed() if done.cancelled() or done.exception() else None)
         raise
-    task.result()
