@@ -21,6 +21,7 @@ from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.probe import FULL_LOOK_SECONDS, Facts, PicoclawState, probe
 
 SECONDS = 30
+FOREIGN_SHELLS = ("tcsh", "fish")
 
 
 @dataclass
@@ -55,15 +56,15 @@ class Probed:
         }
 
 
-class ForeignShellServer(HomelySshServer):
-    """Its user has a shell that is nothing like sh."""
+class ShellServer(HomelySshServer):
+    """Its user has another shell, or no word about it."""
 
     def __init__(self, folder: Path, *, shell: str, authorized_key: str) -> None:
         super().__init__(folder, sparse=False, authorized_key=authorized_key)
-        self._shell = required(shell)
+        self._shell = shell
 
     def _guard(self, name: str, shell: str) -> Path:
-        return super()._guard(name, f"exec {self._shell}")
+        return super()._guard(name, self._shell)
 
 
 @pytest.fixture(params=["usual", "busybox"])
@@ -218,27 +219,39 @@ async def test_a_greeting_of_the_shell_is_dropped(probed: Probed) -> None:
     assert (await probed.probe()).picoclaw is PicoclawState.READY
 
 
-@pytest.mark.parametrize("shell", ["tcsh", "fish"])
-async def test_the_login_shell_may_be_nothing_like_sh(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
-) -> None:
+@pytest.fixture
+async def with_shell(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Probed]:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     key = ClientKey.make(tmp_path / "keys")
-    async with (
-        ForeignShellServer(tmp_path / "server", shell=shell, authorized_key=key.public) as server,
-        Pool() as pool,
-    ):
+    if request.param in FOREIGN_SHELLS:
+        required(request.param)
+    server = ShellServer(tmp_path / "server", shell=request.param, authorized_key=key.public)
+    async with server, Pool() as pool:
         install(server.home())
-        probed = Probed(pool, server.host(ssh_key=key.path), server.home())
+        yield Probed(pool, server.host(ssh_key=key.path), server.home())
 
-        full = await probed.probe()
-        brief = await probed.probe(full)
-        misled = await probed.probe(replace(full, sh_like=True))
+
+@pytest.mark.parametrize("with_shell", FOREIGN_SHELLS, indirect=True)
+async def test_the_login_shell_may_be_nothing_like_sh(with_shell: Probed) -> None:
+    full = await with_shell.probe()
+    brief = await with_shell.probe(full)
+    misled = await with_shell.probe(replace(full, sh_like=True))
 
     assert full.picoclaw is PicoclawState.READY
     assert full.taken_at < brief.taken_at < misled.taken_at
     assert not misled.sh_like
+
+
+@pytest.mark.parametrize("with_shell", ["unset SHELL; exec sh"], indirect=True)
+async def test_nothing_need_be_known_of_the_login_shell(with_shell: Probed) -> None:
+    full = await with_shell.probe()
+    brief = await with_shell.probe(full)
+
+    assert (full.sh_like, brief.sh_like) == (False, False)
+    assert brief.picoclaw is PicoclawState.READY
 
 
 async def test_a_login_shell_like_sh_is_used_as_it_is(probed: Probed) -> None:

@@ -211,9 +211,9 @@ def _state_in(said: _Said) -> Facts:
 
 def _machine_in(said: _Said) -> dict[str, object]:
     """What a brief probe does not ask for."""
-    machine, disk, kills = (said.get(section, []) for section in ("machine", "disk", "kills"))
+    machine, disk, kills, shell = (said.get(section, []) for section in ("machine", "disk", "kills", "shell"))
     return {
-        "sh_like": said.get("shell", [""])[0].rpartition("/")[2] in _SH_LIKE,
+        "sh_like": " ".join(shell).rpartition("/")[2] in _SH_LIKE,
         "system": machine[0][:_LONGEST_WORD] if machine else "",
         "arch": machine[1][:_LONGEST_WORD] if len(machine) > 1 else "",
         "cpus": _count_cpus(said.get("cpus", [""])[0]),
