@@ -17,6 +17,8 @@ from tests.skill.worker import Worker
 from tests.standin import API_KEY
 from tests.worker.site import processes_with, wait_for_exit
 
+from picoclaw_fleet.secret_shapes import KEY_SHAPES
+
 
 async def test_each_outcome_has_its_exit_code_on_every_kind_of_host(desk: Desk, any_worker: Worker) -> None:
     missing = await desk.run("dispatch.sh", *any_worker.login, "try")
@@ -92,6 +94,21 @@ async def test_an_answer_is_told_from_banner_and_logs_and_is_made_harmless(desk:
     done = await desk.run("dispatch.sh", *worker.login, "say it", ANTHROPIC_API_KEY=API_KEY)
 
     assert done.out == "first red\n🦞 second [secret] [secret]\nlast\n"
+
+
+async def test_no_secret_comes_back_that_the_config_refers_to_or_that_looks_like_a_key(
+    desk: Desk, worker: Worker
+) -> None:
+    desk.defaults["env"] = {"DB_PASSWORD": "${THE_PASSWORD}", "REGION": "north-west"}
+    desk.write()
+    keys = [sign + "A1" * (8 if sign in ("AKIA", "ASIA") else 16) for sign in KEY_SHAPES if sign != "xox"]
+    keys += ["xoxb-0123456789", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"]
+    plain = "risk-management-framework-of-ours north-west"
+    worker.with_picoclaw(stdout_bytes="\n".join(["", "🦞 correct horse", plain, *keys, ""]).encode())
+
+    done = await desk.run("dispatch.sh", *worker.login, "say it", THE_PASSWORD="correct horse")
+
+    assert done.out.splitlines() == ["[secret]", plain, *["[secret]"] * len(keys)]
 
 
 async def test_what_cannot_be_told_apart_is_given_back_whole(desk: Desk, worker: Worker) -> None:
@@ -221,10 +238,10 @@ async def test_files_of_the_worker_are_named_and_stay(desk: Desk, worker: Worker
 
 
 async def test_the_environment_of_the_config_reaches_the_worker(desk: Desk, worker: Worker) -> None:
-    worker.with_picoclaw(exec="echo $GREETING $SECRET_WORD", reply="{output}")
+    worker.with_picoclaw(exec="echo $GREETING ${#SECRET_WORD} letters", reply="{output}")
     desk.add(worker.host, name="env", env={"GREETING": "hello", "SECRET_WORD": "${WORD}"})
     done = await desk.run("dispatch.sh", "env", worker.host.user, "greet", WORD="swordfish")
-    assert done.out == "hello swordfish\n\n"
+    assert done.out == "hello 9 letters\n\n"
 
 
 def _command(pid: int) -> str:

@@ -161,13 +161,8 @@ shown() { # FILE
     -e "s/${escape}\\[[0-?]*[ -\\/]*[@-~]//g" \
     -e "s/${escape}\\][^${bell}${escape}]*(${bell}|${escape}\\\\)?//g" \
     -e "s/${escape}[ -\\/]*[0-~]?//g" \
-    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' \
-    -e 's/sk-[A-Za-z0-9_-]{16,200}/[secret]/g; s/gh[pousr]_[A-Za-z0-9]{30,200}/[secret]/g' "$1" |
-    LC_ALL=C tr -d '\000-\010\013-\037\177' |
-    API_KEY="$api_key" LC_ALL=C awk '
-      BEGIN { key = ENVIRON["API_KEY"] }
-      { while (length(key) >= 8 && (at = index($0, key))) $0 = substr($0, 1, at - 1) "[secret]" substr($0, at + length(key)) }
-      { print }'
+    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' "$1" |
+    LC_ALL=C tr -d '\000-\010\013-\037\177' | black_out
 }
 
 show_part() { # TITLE FILE
@@ -265,8 +260,6 @@ aim "$1" "$2"
 share_connection
 read_task "$3"
 write_order
-variable=$(key_variable) || exit
-api_key=${variable:+${!variable:-}}
 id=$(new_job_id)
 runner=runner-$(sha256 "$here/host/runner.sh" | cut -c 1-16)
 trap 'stop_job 130' INT

@@ -173,7 +173,8 @@ def print_host(path: str, host: str, user: str) -> None:
     if own.get("allow_unverified"):
         say("allow_unverified yes")
     for name, value in own["env"].items():
-        say(f"env {name}={resolved(path, name, value)}")
+        meant = resolved(path, name, value)
+        say(f"env {name}={meant}", *([f"secret {meant}"] if meant != value else []))
     if "restrict_to_workspace" in own:
         say(f"env PICOCLAW_AGENTS_DEFAULTS_RESTRICT_TO_WORKSPACE={str(own['restrict_to_workspace']).lower()}")
 

@@ -246,7 +246,8 @@ expect_done() { # STATUS of the step: gives up with the host's reason, or ours
   # shellcheck disable=SC2086  # words
   if words=$(heard failed); then
     heard_all '|' >&2
-    trouble $(printf '%s\n' "$words" | black_out)
+    words=$(printf '%s\n' "$words" | black_out)
+    trouble $words
   elif words=$(heard locked); then
     give_up "$BUSY" locked "${words#* * } is at work there. Try again when that is done, or in a minute."
   fi
