@@ -176,6 +176,24 @@ def test_a_file_that_can_not_be_understood_is_left_alone(name: str, home: Path) 
     assert client.file.read_text() == "{ broken"
 
 
+def test_a_file_that_can_not_be_read_or_written_is_named(home: Path) -> None:
+    client = client_named("cursor")
+    client.file.parent.mkdir(parents=True)
+    client.file.write_bytes(b"{} // caf\xe9")
+    with pytest.raises(UsageError, match=r"mcp\.json is not UTF-8 text"):
+        install(client, client.file, LAUNCH)
+    client.file.write_text("{ broken")
+    with pytest.raises(UsageError, match=r"mcp\.json:1: .*Nothing was changed"):
+        installed_entry(client, client.file)
+    client.file.unlink()
+    client.file.mkdir()
+    with pytest.raises(UsageError, match=r"mcp\.json can't be read: Is a directory"):
+        installed_entry(client, client.file)
+    # Where not even root can make anything.
+    with pytest.raises(UsageError, match=r"^/proc/none/mcp\.json can't be written"):
+        install(client, Path("/proc/none/mcp.json"), LAUNCH)
+
+
 def test_a_link_stays_a_link(home: Path) -> None:
     client = client_named("cursor")
     real = home / "dotfiles" / "mcp.json"

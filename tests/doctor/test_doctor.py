@@ -70,6 +70,14 @@ async def test_no_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (problem.level, problem.check) == (Level.ERROR, "environment")
 
 
+async def test_no_home_at_all_and_no_path(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    path = await only_problem(home)
+    assert (path.level, path.check, path.next_step) == (Level.WARNING, "environment", "Set PATH.")
+    checks = (await examine(home / "fleet.json", environ={**os.environ, "HOME": ""})).checks
+    assert "HOME is not set, so no key, known_hosts or config is found." in [finding.message for finding in checks]
+
+
 async def test_no_config(home: Path) -> None:
     (home / "fleet.json").unlink()
     problem = await only_problem(home)
@@ -150,9 +158,9 @@ async def test_an_agent_that_is_needed_and_missing_or_dead(home: Path, monkeypat
     assert str(home / "dead") in dead.message
 
 
-@pytest.fixture
-def agent(home: Path) -> Iterator[str]:
-    """An agent that holds three keys."""
+@pytest.fixture(params=[b"\0\0\0\5\x0c\0\0\0\3"])
+def agent(home: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An agent that holds three keys, or answers something else."""
     path = str(home / "agent")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -162,7 +170,7 @@ def agent(home: Path) -> Iterator[str]:
             connection, _ = listener.accept()
             with connection:
                 assert connection.recv(5) == b"\0\0\0\1\x0b"
-                connection.sendall(b"\0\0\0\5\x0c\0\0\0\3")
+                connection.sendall(request.param)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()
@@ -176,6 +184,26 @@ async def test_an_agent_tells_how_many_keys_it_holds(home: Path, agent: str, mon
     assert [finding.message for finding in checks if finding.check == "agent"] == [
         f"The ssh-agent at {agent} holds 3 keys"
     ]
+
+
+@pytest.mark.parametrize(
+    ("agent", "said"),
+    [
+        (b"\0\0\0\5\x0c\0\0\0\0", "holds no keys"),
+        (b"\0\0\0\1\5", "does not speak the agent's protocol, or is locked"),
+    ],
+    indirect=["agent"],
+)
+async def test_an_agent_that_is_of_no_use_where_it_is_needed(
+    home: Path, agent: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = json.loads((home / "fleet.json").read_text())
+    del text["hosts"][0]["ssh_key"]
+    (home / "fleet.json").write_text(json.dumps(text))
+    monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "agent")
+    assert said in problem.message
 
 
 async def test_a_damaged_ledger(home: Path) -> None:
@@ -239,6 +267,15 @@ async def test_whatever_a_client_s_file_says_of_us_can_be_examined(
         problem = await only_problem(home)
         assert (problem.level, problem.check) == (Level.WARNING, "clients")
         assert said in problem.message
+
+
+async def test_a_client_s_file_that_is_broken(home: Path) -> None:
+    file = client_named("cursor").file
+    file.parent.mkdir()
+    file.write_text("{ broken")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.WARNING, "clients")
+    assert f"{file}:1" in problem.message
 
 
 async def test_a_client_whose_command_is_gone(home: Path) -> None:
