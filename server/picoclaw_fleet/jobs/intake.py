@@ -47,7 +47,7 @@ def new_jobs(
         UsageError: Something of that can't be done; then nothing of it is.
     """
     if not tasks:
-        raise UsageError("There are no tasks.")
+        raise UsageError("There are no tasks.", next_step="Give tasks, or rerun with a batch's id.")
     if mode == "broadcast" and not hosts:
         raise UsageError(
             "A broadcast runs each task on each host, so the hosts have to be named.",

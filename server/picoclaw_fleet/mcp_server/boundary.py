@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, cast
 
 from mcp.server.mcpserver import Context
@@ -138,10 +138,17 @@ class FleetTool(Tool):
         for problem in found[:_MOST_PROBLEMS]:
             where = ".".join(str(part)[:_LONGEST_NAME] for part in problem["loc"])
             if problem["type"] == "extra_forbidden":
-                near = nearest(where, known)
-                problems.append(f"unknown argument {where!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+                near = nearest(str(problem["loc"][-1]), _keys_beside(problem["loc"], self.parameters))
+                problems.append(f"unknown argument {where!r}" + (f" (did you mean {near[0]!r}?)" if near else ""))
             else:
                 problems.append(f"{where}: {problem['msg']}")
         if len(found) > _MOST_PROBLEMS:
             problems.append(f"and {len(found) - _MOST_PROBLEMS:,} more")
         return f"{self.name} was not called: {'; '.join(problems)}. Its arguments are {', '.join(known)}."
+
+
+def _keys_beside(place: Sequence[int | str], schema: Mapping[str, Any]) -> list[str]:
+    """The keys that are known where one stands that is not."""
+    for part in place[:-1]:
+        schema = schema["items"] if isinstance(part, int) else schema["properties"][part]
+    return list(schema["properties"])
