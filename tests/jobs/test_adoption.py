@@ -232,10 +232,28 @@ async def test_a_job_of_a_host_that_is_not_in_the_config_any_more_goes_on_until_
         await until(lambda: _says(second, job_id, "not in the fleet config"))
         result = await _see(second, job_id)
         assert (result.state, result.reason) == ("running", "lost_contact")
+        assert "Give it this name there again." in (result.message or "")
         fleet.entries[0]["name"] = "ada"
         fleet.write_config()
         gate.open()
         assert (await _see(second, job_id, SECONDS)).state == "succeeded"
+
+
+async def test_who_does_not_know_what_is_secret_does_not_fetch_what_a_job_has_printed(
+    fleet: EmbeddedFleet, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_PASSWORD", "correct horse")
+    fleet.set_knobs(exec=f"{Gate.command}; echo $DB_PASSWORD", reply="{output}")
+    fleet.entries[0]["env"] = {"DB_PASSWORD": "${THE_PASSWORD}"}
+    fleet.write_config()
+    job_id = await _dispatch_and_die(fleet, gate)
+    gate.open()
+    monkeypatch.delenv("THE_PASSWORD")
+    async with controller(fleet) as second:
+        await until(lambda: _says(second, job_id, "Set THE_PASSWORD in the environment of this server."))
+        monkeypatch.setenv("THE_PASSWORD", "correct horse")
+        result = await _see(second, job_id, SECONDS)
+    assert (result.state, (result.answer or "").strip()) == ("succeeded", "[secret]")
 
 
 async def test_another_machine_under_the_old_name_is_no_evidence_that_a_job_is_lost(

@@ -91,7 +91,7 @@ class Adoption:
                 await self._resume(job)
                 continue
             except FleetError as error:
-                job.reason, job.message = Reason.LOST_CONTACT, f"{error.message} The job goes on there."
+                job.reason, job.message = Reason.LOST_CONTACT, f"{error} The job goes on there."
                 self._ledger.record(job)
             except Exception:
                 # A fault of ours with one job must not take all others down with it.
@@ -108,7 +108,12 @@ class Adoption:
     async def _resume(self, job: Job) -> None:
         host = self._host(job.host)
         if host is None:
-            raise HostError("it is not in the fleet config any more.", host=job.host, reason=Reason.LOST_CONTACT)
+            raise HostError(
+                "it is not in the fleet config any more.",
+                host=job.host,
+                reason=Reason.LOST_CONTACT,
+                next_step="Give it this name there again.",
+            )
         view = await self._board.look(host, max_age=FRESH_SECONDS)
         if view.facts is None or view.trouble is not None:
             raise view.trouble or HostError("it has not answered.", host=host.name, reason=Reason.UNREACHABLE)

@@ -106,10 +106,11 @@ class JobWatch:
         Where the host has never heard of it, it is queued again for that same host: there its id can't start twice.
 
         Raises:
-            HostError: The host can't be reached now.
+            HostError: The host can't be reached now, or a variable that its settings refer to isn't set here.
         """
         facts = view.facts
         assert facts is not None
+        # Without the variables of its settings nobody knows what is to be taken out of its output, so it stays there.
         contact = _Contact(self._pool, job, view, facts, _order(job, view, facts))
         contact.accepted = True
         known = job.started_at is not None
