@@ -16,6 +16,7 @@ from demo.screen import Screen
 from mcp import Client
 from tests.embedded_fleet import COMMAND
 
+from picoclaw_fleet.clients import Launch, client_named
 from picoclaw_fleet.config_files import DEFAULT_PATH
 
 KERNEL = "Which kernel does this machine run?"
@@ -97,9 +98,8 @@ def tell_next_steps(screen: Screen) -> None:
     screen.command(f"{COMMAND} doctor --probe")
     screen.command(f"{COMMAND} deploy")
     screen.say("Register the server in your client, one of:")
-    screen.command(f"claude mcp add picoclaw-fleet -- {COMMAND}")
-    screen.command(f"codex mcp add picoclaw-fleet -- {COMMAND}")
-    screen.command(f"openclaw mcp add picoclaw-fleet --command {COMMAND}")
+    for name in ("claude-code", "codex", "openclaw"):
+        screen.command(client_named(name).own_command(Launch(COMMAND)))
     screen.say('And ask it: "How is my fleet?"')
 
 
