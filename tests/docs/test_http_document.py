@@ -14,7 +14,7 @@ from picoclaw_fleet.caller import Caller
 from picoclaw_fleet.config import HttpConfig
 from picoclaw_fleet.mcp_server import http, limits
 from picoclaw_fleet.mcp_server.audit import AuditLog
-from picoclaw_fleet.mcp_server.call import Call, Outcome
+from picoclaw_fleet.mcp_server.call import READS_RESOURCE, Call, Outcome
 from picoclaw_fleet.mcp_server.tools import TOOLS
 
 TEXT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
@@ -51,7 +51,8 @@ async def test_a_line_of_the_audit_log_is_as_it_is_shown_and_explained(tmp_path:
     )
     assert plain == {**shown, "time": plain["time"], "job_ids": ["j_1"], "outcome": "cancelled"}
     full = await _line(tmp_path / "full", Call(Caller(), "dispatch_many", {"tasks": ["x"], "batch_id": "b_1"}))
-    assert set(_rows("key")) == {*plain, *full} - {"user"}
+    resource = await _line(tmp_path / "resource", Call(Caller(), READS_RESOURCE, {"uri": "fleet://config"}))
+    assert set(_rows("key")) == {*plain, *full, *resource} - {"user"}
     assert "user" in full
     assert set(_rows("outcome")) == set(get_args(Outcome))
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from mcp import Client
+from mcp import Client, MCPError
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller as Client_
 from tests.mcp_server.served import lines_of, make_tokens, served
@@ -72,6 +72,16 @@ async def test_over_http_the_token_is_named_and_tasks_are_told_only_when_asked_f
     (line,) = lines_of(asked)
     assert line["tasks"] == ["plan 1", "plan 2"]
     assert tokens["anna"] not in asked.read_text()
+
+
+async def test_a_resource_that_is_read_is_named(file: Path, call: Client_) -> None:
+    await call.client.read_resource("fleet://hosts/ada")
+    with pytest.raises(MCPError):
+        await call.client.read_resource("fleet://hosts/nobody")
+    assert [(line["tool"], line["resource"], line["outcome"]) for line in lines_of(file)] == [
+        ("resources/read", "fleet://hosts/ada", "done"),
+        ("resources/read", "fleet://hosts/nobody", "refused"),
+    ]
 
 
 async def test_a_key_in_a_task_is_not_told_even_where_tasks_are(file: Path) -> None:

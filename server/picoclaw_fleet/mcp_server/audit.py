@@ -1,4 +1,4 @@
-"""The audit log: who did what, a line of JSON for each call of a tool."""
+"""The audit log: who did what, a line of JSON for each call of a tool and each reading of a resource."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from picoclaw_fleet.mcp_server.call import Call
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_URI = 200
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -29,8 +30,8 @@ class AuditLog:
     """A file that only ever grows; several processes may share it.
 
     Each line has `time` (RFC 3339, UTC), `token` or `user`, `tool`, `hosts`, `job_ids`, `outcome` (done, asked,
-    refused, denied, cancelled, broken), and `batch_id` where there is one. Rotate it with whatever rotates your
-    logs: it is opened for each line.
+    refused, denied, cancelled, broken), and `batch_id` or `resource` where there is one. Rotate it with
+    whatever rotates your logs: it is opened for each line.
 
     Args:
         file: The file; made with mode 0600, as are its folders.
@@ -84,6 +85,8 @@ class AuditLog:
         }
         if call.batch_id:
             entry["batch_id"] = call.batch_id
+        if call.resource:
+            entry["resource"] = call.resource[:_LONGEST_URI]
         if self._tasks and call.tasks:
             # Servers without this option need not wait for its patterns to be compiled.
             from picoclaw_fleet.redaction import Redactor

@@ -1,4 +1,4 @@
-"""One call of a tool: who makes it, what it is about, and how it came out."""
+"""One call of a tool, or reading of a resource: who makes it, what it is about, and how it came out."""
 
 from __future__ import annotations
 
@@ -29,13 +29,17 @@ def caller_of(context: Context[Any, Any]) -> Caller:
     return Caller()
 
 
+READS_RESOURCE = "resources/read"
+"""Stands in the place of a tool's name where a resource is read, with its `uri` as the only argument."""
+
+
 @dataclass(slots=True)
 class Call:
     """What is told of a call.
 
     Attributes:
         caller: Who calls.
-        tool: The tool's name.
+        tool: The tool's name, or READS_RESOURCE.
         arguments: As the caller wrote them.
         outcome: How it came out.
         begun: The ids of the jobs that it asked for.
@@ -84,6 +88,11 @@ class Call:
         """The batch that it had to do with; else empty."""
         (*_, last) = ("", *_texts(self.arguments.get("batch_id")), *_texts((self.result or {}).get("batch_id")))
         return last
+
+    @property
+    def resource(self) -> str:
+        """The resource that it reads; empty for a tool."""
+        return str(self.arguments["uri"]) if self.tool == READS_RESOURCE else ""
 
     @property
     def tasks(self) -> list[str]:

@@ -16,7 +16,7 @@ from pydantic import AnyUrl, BaseModel
 
 from picoclaw_fleet.errors import FleetError, UsageError
 from picoclaw_fleet.mcp_server import render
-from picoclaw_fleet.mcp_server.call import Call, caller_of, current
+from picoclaw_fleet.mcp_server.call import READS_RESOURCE, Call, caller_of, current
 from picoclaw_fleet.mcp_server.session import Session
 from picoclaw_fleet.results import JobResult
 
@@ -44,7 +44,7 @@ class FleetServer(MCPServer[Session]):
         """
         assert context is not None
         session = context.request_context.lifespan_context
-        call = Call(caller_of(context), "resources/read", {"uri": str(uri)})
+        call = Call(caller_of(context), READS_RESOURCE, {"uri": str(uri)})
         token = _SESSION.set(session)
         try:
             if session.audit is not None:
