@@ -62,6 +62,11 @@ async def test_installing_writes_the_file_and_names_the_backup(fleet: EmbeddedFl
     assert {client["state"] for client in listed} == {"-"}
 
 
+async def test_the_help_names_all_clients(shell: Shell) -> None:
+    text = " ".join((await shell("clients", "--help")).out.split())
+    assert f"Known are {', '.join(CLIENTS[:-1])} and {CLIENTS[-1]}." in text
+
+
 async def test_an_unknown_client_is_wrong_usage(shell: Shell) -> None:
     done = await shell("clients", "install", "vscod")
     assert done.code == 2

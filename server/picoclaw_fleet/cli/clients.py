@@ -73,7 +73,7 @@ def show(name: str | None, project: bool, as_json: bool, config: str | None) -> 
 @_project
 @common
 def install(name: str, project: bool, config: str | None) -> None:
-    """Write it into the file of client NAME; all else in there stays as it is, and a backup is made beside it.
+    """Write this server into the file of client NAME; all else in there stays, and a backup is made beside it.
 
     \b
     Examples:
