@@ -91,7 +91,21 @@ shreds = st.lists(
     st.sampled_from([sign.encode() for sign in KEY_SHAPES | LONG_KEY_SHAPES])
     | st.sampled_from([value.encode() for value in KNOWN + SHAPES])
     | st.sampled_from(
-        [b"a1B2" * 10, b"A1B2" * 4, b"1-a", b"s", b"-a-", b"_", b".", b"-", b"-----", b"PRIVATE KEY", b"\n"]
+        [
+            b"a1B2" * 10,
+            b"A1B2" * 4,
+            b"1-a",
+            b"s",
+            b"-a-",
+            b"_",
+            b".",
+            b"-",
+            b"-----",
+            b"PRIVATE KEY",
+            b"\n",
+            b"\\n",
+            b"\033[0m",
+        ]
     )
     | st.sampled_from(["ü".encode(), b"\x7f", b"\x80", b"\xff", b"\xed\xa0\x80", b"\x00", b" "])
     | st.binary(max_size=4),
@@ -109,6 +123,16 @@ def test_a_key_is_one_behind_any_byte_but_a_letter_or_digit(value: str) -> None:
     for before in map(bytes, zip(range(256), strict=True)):
         data = before + value.encode()
         assert redacted(data, [1]) == redacted(data, []) == (data if before.isalnum() else before + PLACEHOLDER)
+
+
+@pytest.mark.parametrize("before", [r"\n", r"\t", r'"said\r', "\033[1;31m", "\033[m"])
+@pytest.mark.parametrize("value", SHAPES)
+def test_a_key_is_one_behind_a_line_end_of_json_and_behind_a_colour(value: str, before: str) -> None:
+    """As in the session of a worker that was stopped."""
+    data = f"{before}{value}".encode()
+    assert [redacted(data, [cut]) for cut in range(len(before) + 2)] == [before.encode() + PLACEHOLDER] * (
+        len(before) + 2
+    )
 
 
 @pytest.mark.parametrize("value", [*KNOWN, *SHAPES])

@@ -8,7 +8,14 @@ from collections.abc import Iterable
 
 from pydantic_core import SchemaValidator, core_schema
 
-from picoclaw_fleet.secret_shapes import KEY, KEY_SIGN, LONG_KEY_SHAPES, LONGEST_KEY, LONGEST_LONG_KEY
+from picoclaw_fleet.secret_shapes import (
+    KEY,
+    KEY_SIGN,
+    LONG_KEY_SHAPES,
+    LONGEST_BEGINNING,
+    LONGEST_KEY,
+    LONGEST_LONG_KEY,
+)
 
 PLACEHOLDER = b"[secret]"
 
@@ -43,7 +50,7 @@ class Redactor:
 
     def _take(self, data: bytes, reach: int) -> bytes:
         """Cleans what begins before the last `reach` bytes: what begins later might go on in the next piece."""
-        # The last byte that was given away tells whether what follows it is the beginning of a word.
+        # The last bytes that were given away tell whether what follows it is the beginning of a word.
         text, position = self._before + self._held + data, len(self._before)
         suspicious = self._may_hold_secret(text)
         if suspicious and reach and any(text.rfind(sign, -LONGEST_LONG_KEY) >= 0 for sign in _LONG_SIGNS):
@@ -59,7 +66,7 @@ class Redactor:
         if position < safe:
             clean.append(text[position:safe])
             position = safe
-        self._before, self._held = text[max(position - 1, 0) : position], text[position:]
+        self._before, self._held = text[max(position - LONGEST_BEGINNING, 0) : position], text[position:]
         return b"".join(clean)
 
     def _may_hold_secret(self, text: bytes) -> bool:

@@ -31,10 +31,25 @@ LONG_KEY_SHAPES = {
 LONGEST_KEY = 220
 LONGEST_LONG_KEY = 8000
 
-KEY = rf"(?<![A-Za-z0-9])(?:{'|'.join(sign + rest for sign, rest in (KEY_SHAPES | LONG_KEY_SHAPES).items())})"
+LONGEST_BEGINNING = 2
+"""How many bytes before a key tell whether it stands at the beginning of a word."""
+
+
+def _key(sign: str, rest: str) -> str:
+    # A line end as JSON writes it, and the end of a colour, look like the letter of a word. What stands before the sign
+    # is looked at behind it: for signs alone `re` searches five times as fast.
+    return rf"{sign}(?:(?<![A-Za-z0-9]{sign})|(?<=\\[bfnrt]{sign})|(?<=[0-9;\[]m{sign})){rest}"
+
+
+KEY = "|".join(_key(sign, rest) for sign, rest in (KEY_SHAPES | LONG_KEY_SHAPES).items())
 """Any of them. A key stands at the beginning of a word: `risk-management-framework` holds none."""
 
-KEY_SIGN = "|".join(rf"(?-u:\b|_){sign}" if sign[0].isalnum() else sign for sign in KEY_SHAPES | LONG_KEY_SHAPES)
+# In the midst of words, `disk-full`, and of base64: there are so many that what stands before them counts here, too.
+_FREQUENT = ("sk-", "eyJ")
+
+KEY_SIGN = "|".join(
+    rf"(?-u:\b|[_bfmnrt]){sign}" if sign in _FREQUENT else sign for sign in KEY_SHAPES | LONG_KEY_SHAPES
+)
 """How any of them begins, for Rust's engine, which can't look behind. Where this is not found there is no KEY."""
 
 _KEY = re.compile(KEY)
