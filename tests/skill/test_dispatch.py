@@ -103,12 +103,13 @@ async def test_no_secret_comes_back_that_the_config_refers_to_or_that_looks_like
     desk.write()
     keys = [sign + "A1" * (8 if sign in ("AKIA", "ASIA") else 16) for sign in KEY_SHAPES if sign != "xox"]
     keys += ["xoxb-0123456789", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl"]
+    escaped = [rf"\n{key}" for key in keys]
     plain = "risk-management-framework-of-ours north-west"
-    worker.with_picoclaw(stdout_bytes="\n".join(["", "🦞 correct horse", plain, *keys, ""]).encode())
+    worker.with_picoclaw(stdout_bytes="\n".join(["", "🦞 correct horse", plain, *keys, *escaped, ""]).encode())
 
     done = await desk.run("dispatch.sh", *worker.login, "say it", THE_PASSWORD="correct horse")
 
-    assert done.out.splitlines() == ["[secret]", plain, *["[secret]"] * len(keys)]
+    assert done.out.splitlines() == ["[secret]", plain, *["[secret]"] * len(keys), *[r"\n[secret]"] * len(keys)]
 
 
 async def test_what_cannot_be_told_apart_is_given_back_whole(desk: Desk, worker: Worker) -> None:

@@ -162,14 +162,14 @@ number() { # TEXT: the same, when it is a number; else nothing
 
 black_out() { # from stdin: without the keys that we know, and without what looks like one
   LC_ALL=C sed -E \
-    -e 's/(^|[^A-Za-z0-9])(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])(gsk_|xai-|hf_)[A-Za-z0-9]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])sk_(live|test)_[A-Za-z0-9]{8,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])xox[abeprs]-[A-Za-z0-9-]{10,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])(AKIA|ASIA)[A-Z0-9]{16}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])AIza[A-Za-z0-9_-]{30,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?/\1[secret]/g' |
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(gsk_|xai-|hf_)[A-Za-z0-9]{16,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])sk_(live|test)_[A-Za-z0-9]{8,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])xox[abeprs]-[A-Za-z0-9-]{10,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(AKIA|ASIA)[A-Z0-9]{16}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])AIza[A-Za-z0-9_-]{30,200}/\1[secret]/g' \
+    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?/\1[secret]/g' |
     SECRETS="$secrets" LC_ALL=C awk '
       BEGIN { count = split(ENVIRON["SECRETS"], known, "\n") }
       {
