@@ -6,9 +6,10 @@ import os
 import random
 import signal
 import threading
+from pathlib import Path
 
 import pytest
-from tests.worker.site import Site, is_alive, wait_for_exit
+from tests.worker.site import Site, command_of, is_alive, wait_for_exit
 
 TASK = "count to ten"
 
@@ -74,6 +75,21 @@ def test_the_death_of_picoclaw_is_told_by_its_signal(site: Site) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash"], indirect=True)
+def test_after_the_death_of_who_tells_the_guard_of_the_runners_end_the_guard_ends_all_the_same(site: Site) -> None:
+    site.busy(60)
+    call = site.start("j_one", TASK)
+    site.is_up()
+    processes = site.processes("j_one")
+    children = Path(f"/proc/{processes.guard}/task/{processes.guard}/children").read_text().split()
+    timer, teller, runner = map(int, children)
+    assert (command_of(timer), runner) == ("sleep 60 ", processes.runner)
+    kill(teller)
+
+    assert site.stop("j_one").ending().outcome == "cancelled"
+    assert call.ending().outcome == "cancelled"
+    assert wait_for_exit([processes.guard, timer]) == []
+
+
 def test_after_the_death_of_runner_and_guard_whoever_waits_stops_the_job(site: Site) -> None:
     site.busy(60)
     call = site.start("j_one", TASK)

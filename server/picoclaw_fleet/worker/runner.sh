@@ -264,7 +264,7 @@ guard() { # ends when the job is closed
   timer=$!
   (read -r _ <&7; kill $timer) 4>&- 9>&- &
   watch=$!
-  runner 7<&- &
+  { runner; kill $timer; } 7<&- &
   exec 4>&- 9>&-
   if wait $timer; then
     kill $watch
