@@ -114,6 +114,12 @@ def test_a_job_that_is_closed_holds_no_slot_though_its_processes_are_a_moment_la
     assert site.start("j_one", TASK, slots=1).ending().outcome == "exit"
 
 
+def test_entries_of_closed_jobs_do_not_pile_up_until_the_jobs_are_forgotten(site: Site) -> None:
+    for number in range(20):
+        assert site.start(f"j_{number}", TASK).ending().outcome == "exit"
+        assert len(list((site.folder / "running").iterdir())) <= 9
+
+
 def test_a_name_that_reads_like_the_state_of_the_dead_deceives_nobody(site: Site) -> None:
     named = ["sh", "-c", "printf 'a) Z 1' >/proc/$$/comm; echo; read _"]
     with subprocess.Popen(named, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

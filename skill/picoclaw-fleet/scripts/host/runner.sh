@@ -189,7 +189,7 @@ take_slot() {
   stamp self
   ours=$fleet/running/$id.$boot.$stamp.$guard
   { true >"$ours"; } || { refusal=disk_full; return 1; }
-  taken=1 gone=''
+  taken=1 gone='' closed=0 free=''
   for entry in "$fleet"/running/*; do
     [ "$entry" != "$ours" ] || continue
     IFS=.
@@ -198,13 +198,15 @@ take_slot() {
     if [ "$2" != "$boot" ]; then
       gone="$gone $1.$2.$3.$4"
     elif [ -s "$fleet/jobs/$1/closed" ]; then
-      continue # `forget` takes it away with the job
+      closed=$((closed + 1)) free="$free $1.$2.$3.$4"
     elif alive "$3" || alive "$4" || outlives_us "$1"; then
       taken=$((taken + 1))
     else
       gone="$gone $1.$2.$3.$4"
     fi
   done
+  # `forget` takes them away with the jobs; until then some at a time, since that is a process.
+  [ $closed -lt 8 ] || gone="$gone$free"
   [ -z "$gone" ] || (cd "$fleet/running" && rm -f $gone)
   [ $taken -le "$slots" ]
 }
