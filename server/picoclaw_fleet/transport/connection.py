@@ -239,8 +239,9 @@ async def _opened(
     """
     task = asyncio.create_task(opening)
     try:
-        await asyncio.shield(task)
+        await asyncio.wait({task})
     except asyncio.CancelledError:
         abandon()
         task.add_done_callback(lambda done: failed() if done.cancelled() or done.exception() else None)
         raise
+    task.result()
