@@ -134,6 +134,11 @@ class Command(asyncssh.SSHClientSession[bytes]):
         return self._requested
 
     @property
+    def opened(self) -> bool:
+        """True once there was a channel, even one that was closed at once."""
+        return self._connected
+
+    @property
     def turned_away(self) -> bool:
         """True when the host opened a channel and closed it before it could be asked for anything."""
         return self._connected and not self._requested

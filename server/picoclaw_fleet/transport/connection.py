@@ -201,8 +201,13 @@ class Connection:
                     patience.reschedule(None)
                     return True
 
+                def failed() -> None:
+                    """A channel that was opened keeps its place until the host has closed it, too."""
+                    if not running.opened:
+                        berth.release()
+
                 running.may_start = opened
-                await _opened(opening, abandon=running.abandon, failed=berth.release)
+                await _opened(opening, abandon=running.abandon, failed=failed)
         except TimeoutError:
             raise ConnectionSpentError(faults.silent(self._host, self._open_timeout)) from None
         except (asyncssh.Error, OSError) as error:
