@@ -102,6 +102,19 @@ async def test_what_a_host_could_not_forget_is_asked_for_again(fleet: EmbeddedFl
         assert _folders(fleet) == set()
 
 
+async def test_a_host_keeps_what_can_not_be_brought_onto_the_disk_here(fleet: EmbeddedFleet) -> None:
+    async with controller(fleet) as one:
+        jobs = [await one.dispatch(task, host="ada", wait_seconds=SECONDS) for task in ("x", "y")]
+        answer = fleet.state / "outputs" / jobs[0].job_id / "answer"
+        away = answer.rename(answer.with_name("away"))
+        answer.symlink_to(answer)
+        await _housekeeping(one).clear_hosts()
+        assert _folders(fleet) == {jobs[0].job_id}
+        away.replace(answer)
+        await _housekeeping(one).clear_hosts()
+        assert _folders(fleet) == set()
+
+
 async def test_a_host_out_of_reach_is_cleared_when_it_is_back(fleet: EmbeddedFleet) -> None:
     async with controller(fleet) as one:
         job = await one.dispatch("x", host="ada", wait_seconds=SECONDS)

@@ -66,10 +66,14 @@ class Housekeeping:
 
     async def clear_hosts(self) -> None:
         """Has hosts forget the jobs whose output is here."""
+        by_host = await self._ledger.on_hosts()
+        asked = {name: where for name in by_host if (where := self._where(name)) is not None}
+        # In one thread: a thread for each host would keep the others, and the event loop, from getting on.
+        durable = await asyncio.to_thread(self._outputs.make_durable, [job for name in asked for job in by_host[name]])
         cleared: list[str] = []
         async with anyio.create_task_group() as tasks:
-            for name, job_ids in (await self._ledger.on_hosts()).items():
-                tasks.start_soon(self._clear, name, job_ids, cleared)
+            for name, where in asked.items():
+                tasks.start_soon(self._clear, *where, [job for job in by_host[name] if job in durable], cleared)
         # What isn't noted, because this process ends before that, is asked for again.
         if cleared:
             await self._ledger.note_cleared(cleared)
@@ -87,22 +91,22 @@ class Housekeeping:
         await asyncio.to_thread(self._outputs.remove, old)
         await self._ledger.remove(old)
 
-    async def _clear(self, name: str, job_ids: list[str], cleared: list[str]) -> None:
-        try:
-            await self._have_forgotten(name, job_ids, cleared)
-        except (HostError, OSError) as error:
-            logger.info("%s", error)
-        except Exception:
-            # A fault of ours with one host must not keep the others from being cleared.
-            logger.exception("%s can't be cleared", name)
-
-    async def _have_forgotten(self, name: str, job_ids: list[str], cleared: list[str]) -> None:
+    def _where(self, name: str) -> tuple[Host, str] | None:
+        """The host of that name, and its own name for itself; None where it can't be asked now."""
         host = self._host(name)
         view = self._board.view(host) if host is not None else None
         if host is None or view is None or view.facts is None or view.left_alone:
-            return
-        for start in range(0, len(job_ids), _AT_ONCE):
-            some = job_ids[start : start + _AT_ONCE]
-            await asyncio.to_thread(self._outputs.make_durable, some)
-            await contract.forget(self._pool, host, view.facts.name, some)
-            cleared += some
+            return None
+        return host, view.facts.name
+
+    async def _clear(self, host: Host, own_name: str, job_ids: list[str], cleared: list[str]) -> None:
+        try:
+            for start in range(0, len(job_ids), _AT_ONCE):
+                some = job_ids[start : start + _AT_ONCE]
+                await contract.forget(self._pool, host, own_name, some)
+                cleared += some
+        except HostError as error:
+            logger.info("%s", error)
+        except Exception:
+            # A fault of ours with one host must not keep the others from being cleared.
+            logger.exception("%s can't be cleared", host.name)

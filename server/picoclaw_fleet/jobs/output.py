@@ -7,6 +7,7 @@ the session's tail). A page's offset counts bytes over both, the answer first.
 from __future__ import annotations
 
 import codecs
+import logging
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
@@ -18,6 +19,8 @@ from typing import BinaryIO
 from picoclaw_fleet.plain_text import ESCAPES, clean
 from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.worker.answer import AnswerSplitter
+
+logger = logging.getLogger(__name__)
 
 PAGE_CHARACTERS = 20_000
 """At most so much of one job's output goes into one reply."""
@@ -81,16 +84,22 @@ class OutputStore:
         end = offset + len(answer_part) + len(rest_part)
         return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
 
-    def make_durable(self, job_ids: Iterable[str]) -> None:
+    def make_durable(self, job_ids: Iterable[str]) -> set[str]:
         """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.
 
-        Raises:
-            OSError: Some could not be written.
+        Returns:
+            The jobs with which that has worked.
         """
+        durable: set[str] = set()
         for job_id in job_ids:
-            for file in (self._folder / job_id).glob("*"):
-                with file.open("rb") as opened:
-                    os.fsync(opened.fileno())
+            try:
+                _sync(f"{self._folder}/{job_id}/answer")
+                _sync(f"{self._folder}/{job_id}/rest")
+            except OSError as error:
+                logger.warning("The output of job %s can't be made durable: %s", job_id, error)
+            else:
+                durable.add(job_id)
+        return durable
 
     def remove(self, job_ids: Iterable[str]) -> None:
         """Removes the outputs of jobs."""
@@ -136,6 +145,18 @@ class OutputWriter:
 
         yield write
         self._rest.write(redactor.flush())
+
+
+def _sync(file: str) -> None:
+    """Has the kernel write a file to the disk, if there is such a file."""
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _size(file: Path) -> int:
