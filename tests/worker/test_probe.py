@@ -67,15 +67,34 @@ class ShellServer(HomelySshServer):
         return super()._guard(name, self._shell)
 
 
-@pytest.fixture(params=["usual", "busybox"])
-async def probed(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Probed]:
+def install_script(file: Path, commands: str) -> None:
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"#!/bin/sh\n{commands}\n")
+    file.chmod(0o755)
+
+
+@pytest.fixture
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClientKey:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    key = ClientKey.make(tmp_path / "keys")
+    return ClientKey.make(tmp_path / "keys")
+
+
+@pytest.fixture(params=["usual", "busybox"])
+async def probed(request: pytest.FixtureRequest, tmp_path: Path, key: ClientKey) -> AsyncIterator[Probed]:
     server = HomelySshServer(tmp_path / "server", authorized_key=key.public, sparse=request.param == "busybox")
     async with server, Pool() as pool:
+        yield Probed(pool, server.host(ssh_key=key.path), server.home())
+
+
+@pytest.fixture
+async def with_shell(request: pytest.FixtureRequest, tmp_path: Path, key: ClientKey) -> AsyncIterator[Probed]:
+    if request.param in FOREIGN_SHELLS:
+        required(request.param)
+    server = ShellServer(tmp_path / "server", authorized_key=key.public, shell=request.param)
+    async with server, Pool() as pool:
+        install(server.home())
         yield Probed(pool, server.host(ssh_key=key.path), server.home())
 
 
@@ -219,21 +238,6 @@ async def test_a_greeting_of_the_shell_is_dropped(probed: Probed) -> None:
     assert (await probed.probe()).picoclaw is PicoclawState.READY
 
 
-@pytest.fixture
-async def with_shell(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Probed]:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    key = ClientKey.make(tmp_path / "keys")
-    if request.param in FOREIGN_SHELLS:
-        required(request.param)
-    server = ShellServer(tmp_path / "server", shell=request.param, authorized_key=key.public)
-    async with server, Pool() as pool:
-        install(server.home())
-        yield Probed(pool, server.host(ssh_key=key.path), server.home())
-
-
 @pytest.mark.parametrize("with_shell", FOREIGN_SHELLS, indirect=True)
 async def test_the_login_shell_may_be_nothing_like_sh(with_shell: Probed) -> None:
     full = await with_shell.probe()
@@ -268,15 +272,28 @@ async def test_two_names_for_one_account_are_told_by_the_machine_id(probed: Prob
     assert first.machine_id == second.machine_id
 
 
-async def test_a_picoclaw_that_never_answers_is_given_up(probed: Probed) -> None:
-    binary = install(probed.home)
-    binary.unlink()
-    binary.write_text("#!/bin/sh\n[ \"$1\" = version ] && exit 1\necho 'never'; exit 3\n")
-    binary.chmod(0o755)
+async def test_a_picoclaw_that_refuses_is_told_with_its_words(probed: Probed) -> None:
+    install_script(probed.home / ".local/bin/picoclaw", "[ \"$1\" = version ] && exit 1\necho 'never'; exit 3")
 
     facts = await probed.probe()
 
     assert (facts.picoclaw, facts.version, facts.detail) == (PicoclawState.INSTALLED, "", "never")
+
+
+@pytest.mark.parametrize("with_shell", ["PATH=$HOME/bin:$PATH exec sh"], indirect=True)
+async def test_a_picoclaw_that_never_answers_is_given_up(with_shell: Probed) -> None:
+    home = with_shell.home
+    os.mkfifo(home / "hangs")
+    # The 20 seconds are over when it hangs.
+    install_script(home / "bin/sleep", 'read -r _ <"$HOME/hangs"')
+    install_script(home / ".local/bin/picoclaw", 'echo $$ >>"$HOME/asked"; echo >"$HOME/hangs"; exec tail -f /dev/null')
+
+    facts = await with_shell.probe()
+
+    assert (facts.picoclaw, facts.version) == (PicoclawState.INSTALLED, "")
+    asked = [int(pid) for pid in (home / "asked").read_text().split()]
+    assert len(asked) == 1
+    assert await anyio.to_thread.run_sync(wait_for_exit, asked, 5) == []
 
 
 async def test_a_key_in_what_a_host_says_instead_of_an_answer_is_not_quoted(probed: Probed) -> None:

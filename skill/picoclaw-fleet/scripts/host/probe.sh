@@ -1,16 +1,16 @@
 # shellcheck shell=sh
 # Reads the state of a host; writes nothing there. Arguments: nonce, runner, stamp of the last full look.
 # It is sent in single quotes, as one line (probe.py), to whatever shell the user has. Hence no single quotes in here, each
-# line ends where a command may, and a ! stands before nothing but a blank: csh takes it for an earlier command otherwise.
+# line ends where a command may, and a ! stands before a blank or a = only: csh takes it for an earlier command otherwise.
 # What takes time are other programs and writing, so it says all in one go.
 export LC_ALL=C
-nonce=$1 runner=$2 known=$3 said="" nl=${IFS#??} not="! "
+nonce=$1 runner=$2 known=$3 said="" nl=${IFS#??}
 # Each line begins anew: what the shell has greeted with, or PicoClaw said, may lack the end of its line.
 say() { said=$said$nl$nonce" "$*; }
 tell() { printf "%s\n" "$said"; said=""; }
 finish() { say end; tell; exit; }
 read -r name </proc/sys/kernel/hostname || name=$(uname -n)
-case $name in "" | .* | *[${not% }A-Za-z0-9_.-]*) name=host ;; esac
+case $name in "" | .* | *=* | *[!=A-Za-z0-9_.-]*) name=host ;; esac
 read -r boot </proc/sys/kernel/random/boot_id || boot=-
 read -r up _ </proc/uptime
 read -r load _ </proc/loadavg
