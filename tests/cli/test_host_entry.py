@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from picoclaw_fleet.cli.host_entry import Draft
-from picoclaw_fleet.errors import UsageError
+from picoclaw_fleet.errors import ConfigError, UsageError
 
 
 @pytest.fixture
@@ -34,3 +34,9 @@ def test_a_name_that_somebody_else_has_taken_since_is_refused(config: Path) -> N
     with pytest.raises(UsageError, match="has a host one already"):
         two.save()
     assert config.read_text() == before
+
+
+def test_a_config_that_can_not_be_read_is_told_with_the_line(config: Path) -> None:
+    config.write_bytes(b'{\n"hosts": "\xe9"}')
+    with pytest.raises(ConfigError, match=r"fleet\.json:2: this is not UTF-8 text"):
+        Draft.of(config, entry("one"))

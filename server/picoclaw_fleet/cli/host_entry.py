@@ -88,8 +88,9 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return TEMPLATE
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the fleet config can't be read: {error}.", file=path) from error
+    except (OSError, UnicodeDecodeError):
+        load_config(path)  # it says what is wrong
+        raise
 
 
 def _without_sample(text: str) -> str:

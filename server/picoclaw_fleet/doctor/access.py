@@ -27,14 +27,14 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
     Returns:
         The hosts; none when it can't be used, or is still the template with its sample.
     """
-    if _is_missing(path):
-        found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
-        return ()
     try:
         hosts = Inventory.from_config(load_config(path)).hosts
         text = path.read_text(encoding="utf-8-sig")
     except UsageError as problem:
-        found.append(Finding.of_error("config", problem))
+        if isinstance(problem.__cause__, FileNotFoundError):
+            found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
+        else:
+            found.append(Finding.of_error("config", problem))
         return ()
     if text == TEMPLATE:
         next_step = "Add your first host: picoclaw-fleet add NAME. Or put your own hosts into it."
@@ -117,9 +117,12 @@ def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
 
 
 def _of_key_file(host: Host) -> Iterator[Finding]:
-    if host.ssh_key is None or _is_missing(host.ssh_key):
+    if host.ssh_key is None:
         return
-    status = host.ssh_key.stat()
+    try:
+        status = host.ssh_key.stat()
+    except FileNotFoundError:
+        return
     if status.st_mode & _OTHERS_MAY_READ and status.st_uid == os.getuid():
         yield Finding(
             level=Level.WARNING,
@@ -128,17 +131,6 @@ def _of_key_file(host: Host) -> Iterator[Finding]:
             message=f"others may read its key {host.ssh_key}; ssh itself would refuse it.",
             next_step=f"Run: chmod 600 {host.ssh_key}",
         )
-
-
-def _is_missing(path: Path) -> bool:
-    """Whether there is no such file; one that can't be looked at is not missing."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _named(names: Iterator[str]) -> list[str]:
