@@ -87,3 +87,17 @@ async def test_one_host_with_settings_that_ssh_cannot_use_does_not_hide_the_othe
     rows = json.loads(done.out)["hosts"]
     assert [row["picoclaw"] for row in rows] == ["ready", "unknown"]
     assert "fingerprint" in rows[1]["message"]
+
+
+async def test_what_a_worker_says_that_is_not_ready_is_without_colours_and_keys(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    picoclaw = worker.home / ".local/bin/picoclaw"
+    picoclaw.write_text(f"#!/bin/sh\nprintf '\\033[31m%s\\033[0m is wrong\\n' {'sk-' + 'a1B2' * 8}; exit 1\n")
+
+    done = await desk.run("fleet-status.sh", "--json")
+
+    (row,) = json.loads(done.out)["hosts"]
+    assert (row["reason"], row["message"].strip()) == (
+        "not_ready",
+        "PicoClaw is there, but not ready: [secret] is wrong",
+    )

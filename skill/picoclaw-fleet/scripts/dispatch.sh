@@ -154,26 +154,15 @@ find_answer() {
   ' "$scratch/out" >"$scratch/answer"
 }
 
-# Worker text is hostile: no escape sequences, no control and bidi characters, and no key.
-shown() { # FILE
-  local escape=$'\033' bell=$'\007'
-  LC_ALL=C sed -E \
-    -e "s/${escape}\\[[0-?]*[ -\\/]*[@-~]//g" \
-    -e "s/${escape}\\][^${bell}${escape}]*(${bell}|${escape}\\\\)?//g" \
-    -e "s/${escape}[ -\\/]*[0-~]?//g" \
-    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' "$1" |
-    LC_ALL=C tr -d '\000-\010\013-\037\177' | black_out
-}
-
 show_part() { # TITLE FILE
   [ -s "$2" ] || return 0
   printf -- '--- %s\n' "$1"
-  shown "$2"
+  cleaned <"$2"
 }
 
 canned_failure() { # an answer that came with exit status 0 and is none
   local text
-  text=$(shown "$scratch/answer" | head -c 500)
+  text=$(cleaned <"$scratch/answer" | head -c 500)
   case ${#text}:$text in
     0:* | *:"I've completed processing but have no response to give."*) echo empty_answer ;;
     *:'The model returned an empty response.'*) echo empty_answer ;;
@@ -222,9 +211,9 @@ judge() {
 print_report() {
   judge
   if [ "$exit_code" -eq 0 ]; then
-    shown "$scratch/answer"
+    cleaned <"$scratch/answer"
   else
-    shown "$scratch/out"
+    cleaned <"$scratch/out"
     show_part 'end of the session' "$scratch/tail"
   fi
   show_part stderr "$scratch/err" >&2

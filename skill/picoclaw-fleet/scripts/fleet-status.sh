@@ -85,7 +85,7 @@ read_facts() { # of the probe's answer
     picoclaw=ready
   else
     picoclaw=installed reason=not_ready
-    because="PicoClaw is there, but not ready: $(part ready answered | LC_ALL=C tr -d '\000-\011\013-\037\177' | tail -n 3 | tr '\n' ' ' | black_out)"
+    because="PicoClaw is there, but not ready: $(part ready answered | cleaned | tail -n 3 | tr '\n' ' ')"
   fi
 }
 

@@ -160,16 +160,25 @@ number() { # TEXT: the same, when it is a number; else nothing
   case $1 in '' | *[!0-9]* | ????????????????*) ;; *) printf %s "$1" ;; esac
 }
 
-black_out() { # from stdin: without the keys that we know, and without what looks like one
+# What hosts and workers say is hostile: no escape sequences, no control and bidi characters, no key that we know, and
+# nothing that looks like one.
+cleaned() { # from stdin
+  local escape=$'\033' bell=$'\007' before='(^|[^A-Za-z0-9]|\\[bfnrt])'
   LC_ALL=C sed -E \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(gsk_|xai-|hf_)[A-Za-z0-9]{16,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])sk_(live|test)_[A-Za-z0-9]{8,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])xox[abeprs]-[A-Za-z0-9-]{10,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])(AKIA|ASIA)[A-Z0-9]{16}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])AIza[A-Za-z0-9_-]{30,200}/\1[secret]/g' \
-    -e 's/(^|[^A-Za-z0-9]|\\[bfnrt])eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]*)?/\1[secret]/g' |
+    -e "s/${escape}\\[[0-?]*[ -\\/]*[@-~]//g" \
+    -e "s/${escape}\\][^${bell}${escape}]*(${bell}|${escape}\\\\)?//g" \
+    -e "s/${escape}[ -\\/]*[0-~]?//g" \
+    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' |
+    LC_ALL=C tr -d '\000-\010\013-\037\177' |
+    LC_ALL=C sed -E \
+      -e "s/${before}(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\\1[secret]/g" \
+      -e "s/${before}(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\\1[secret]/g" \
+      -e "s/${before}(gsk_|xai-|hf_)[A-Za-z0-9]{16,200}/\\1[secret]/g" \
+      -e "s/${before}sk_(live|test)_[A-Za-z0-9]{8,200}/\\1[secret]/g" \
+      -e "s/${before}xox[abeprs]-[A-Za-z0-9-]{10,200}/\\1[secret]/g" \
+      -e "s/${before}(AKIA|ASIA)[A-Z0-9]{16}/\\1[secret]/g" \
+      -e "s/${before}AIza[A-Za-z0-9_-]{30,200}/\\1[secret]/g" \
+      -e "s/${before}eyJ[A-Za-z0-9_-]{10,}\\.[A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]*)?/\\1[secret]/g" |
     SECRETS="$secrets" LC_ALL=C awk '
       BEGIN { count = split(ENVIRON["SECRETS"], known, "\n") }
       {
@@ -239,14 +248,14 @@ step() { # SECONDS "SCRIPT..." VERB WORD...
 
 heard() { answer_to "$nonce" "$1" "$scratch/answer"; }
 
-heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | LC_ALL=C tr -d '\000-\010\013-\037\177' | black_out; }
+heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | cleaned; }
 
 expect_done() { # STATUS of the step: gives up with the host's reason, or ours
   local words
   # shellcheck disable=SC2086  # words
   if words=$(heard failed); then
     heard_all '|' >&2
-    words=$(printf '%s\n' "$words" | black_out)
+    words=$(printf '%s\n' "$words" | cleaned)
     trouble $words
   elif words=$(heard locked); then
     give_up "$BUSY" locked "${words#* * } is at work there. Try again when that is done, or in a minute."
