@@ -36,7 +36,9 @@ async def test_waiting_ends_when_its_time_is_up(fleet: EmbeddedFleet, call: Call
         one = await call("dispatch", task="x", host="ada", wait_seconds=1)
         again = await call("job_result", job_id=one.data["job_id"], wait_seconds=1)
         many = await call("dispatch_many", tasks=["y"], hosts=["ada"], wait_seconds=1)
-    assert (one.data["state"], again.data["state"], many.data["counts"]["running"]) == ("running", "running", 1)
+    # A busy machine may need more than the second until a job is under way.
+    assert {one.data["state"], again.data["state"]} <= {"queued", "running"}
+    assert many.data["counts"]["queued"] + many.data["counts"]["running"] == 1
     gate.open(2)
 
 
