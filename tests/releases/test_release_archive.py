@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.github import GitHub, member, tar_gz, zipped
 from tests.releases.scenario import (
@@ -95,6 +95,7 @@ def test_a_hostile_zip_is_refused(tmp_path: Path, case: str) -> None:
         unpack(archive, archive.name, tmp_path / "picoclaw")
 
 
+@settings(max_examples=max(300, settings().max_examples))
 @given(data=st.data(), kind=st.sampled_from(["tar.gz", "zip"]))
 def test_no_damage_gets_past_as_anything_but_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, kind: str
