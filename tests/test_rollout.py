@@ -101,6 +101,27 @@ async def test_each_source_has_a_canary_of_its_own(site: DeploySite) -> None:
     assert (result.outcome, result.source) == (Outcome.INSTALLED, UPSTREAM)
 
 
+async def test_one_call_installs_one_binary_though_the_file_changes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("picoclaw_fleet.rollout.rollout.HOSTS", 1)
+    async with DeploySite(tmp_path, hosts=2) as site:
+        local = site.folder / "picoclaw"
+        local.write_bytes(standin.executable("0.2.4"))
+        runs = site.rollout.deploy([site.host(), site.host("two", 1)], site.releases, local=local)
+
+        def change(name: str, progress: HostProgress) -> None:
+            if progress.step == "upload":
+                local.write_bytes(standin.executable("0.2.9"))
+
+        with anyio.fail_after(45):
+            await site.rollout.watch(runs, change)
+
+        assert [run.result.version for run in runs] == ["0.2.4", "0.2.4"]
+        (again,) = await site.deploy([site.host()], local=local)
+        assert again.version == "0.2.9"
+
+
 async def test_a_missing_key_is_named_before_any_host_is_touched(
     site: DeploySite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -47,11 +47,15 @@ OnChange = Callable[[str, HostProgress], None]
 
 @dataclass(slots=True)
 class _Wave:
-    """The hosts of one call: they share a canary for each release and kind of machine."""
+    """The hosts of one call: those of the same kind of machine get the same binary, and share a canary for it.
+
+    However long the call takes: a release that is published meanwhile, or a file that is changed, is not for it.
+    """
 
     releases: Releases
     order: Order
-    canaries: defaultdict[Hashable, Canary] = field(init=False)
+    binaries: dict[Platform, Binary] = field(default_factory=dict[Platform, Binary])
+    canaries: defaultdict[Platform, Canary] = field(init=False)
 
     def __post_init__(self) -> None:
         self.canaries = defaultdict(lambda: Canary(force=self.order.force))
@@ -190,14 +194,17 @@ class Rollout:
         access = _access(run.host)
         facts = await self._facts(run)
         platform = Platform.from_uname(facts.system, facts.arch, await self._byte_order(run.host, facts))
-        binary, kind = await self._binary(wave, run, platform)
+        self._tell(run, "download", 0, 0)
+        if platform not in wave.binaries:
+            wave.binaries.setdefault(platform, await self._obtain(wave, run, platform))
+        binary = wave.binaries[platform]
         file = await to_thread.run_sync(LocalFile, binary.path)
         try:
             source = "local" if wave.order.local else binary.source
             program = Program(file, binary.sha256, binary.version, source)
             self._tell(run, "waiting for the canary", 0, 0)
             work = partial(self._install, run, facts, program, access)
-            installed = await wave.canaries[kind].after(run.host, work)
+            installed = await wave.canaries[platform].after(run.host, work)
         finally:
             file.close()
         return HostResult(
@@ -228,15 +235,11 @@ class Rollout:
             raise obstacle
         return installed
 
-    async def _binary(self, wave: _Wave, run: HostRun, platform: Platform) -> tuple[Binary, Hashable]:
-        """The binary for a kind of machine, and what its canary is chosen by."""
-        self._tell(run, "download", 0, 0)
+    async def _obtain(self, wave: _Wave, run: HostRun, platform: Platform) -> Binary:
         if wave.order.local is not None:
-            binary = await wave.releases.local(wave.order.local)
-            return binary, (binary.sha256, platform)
+            return await wave.releases.local(wave.order.local)
         release = await wave.releases.find(wave.order.version, platform)
-        binary = await wave.releases.binary(release, partial(self._tell, run, "download"))
-        return binary, (release.source, release.tag, platform)
+        return await wave.releases.binary(release, partial(self._tell, run, "download"))
 
     async def _tear_down(self, run: HostRun) -> HostResult:
         facts = await self._facts(run)
@@ -287,7 +290,7 @@ class Rollout:
         old = run.progress
         if step == old.step and done < total and done - old.done < _NEWS_BYTES:
             return
-        run.progress = replace(old, step=step, done=done, total=total)
+        run.progress = HostProgress(step, done, total)
         self._note_change()
 
     def _note_change(self) -> None:
