@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import asyncssh
 from tests.cli.terminal import Shell, terminal
 from tests.embedded_fleet import EmbeddedFleet
@@ -23,6 +25,19 @@ async def test_status_shows_a_table_and_ends_by_what_it_saw(fleet: EmbeddedFleet
     assert mixed.code == 3
     states = {host.name: host.picoclaw for host in HostsResult.model_validate(mixed.data).hosts}
     assert states == {"ada": "ready", "bob": "ready", "bare": "missing", "down": "unknown"}
+
+
+async def test_where_config_and_host_disagree_about_the_architecture_the_host_wins_and_that_is_said(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    fleet.entries[0]["arch"] = "s390x"
+    fleet.entries[1]["arch"] = os.uname().machine
+    fleet.write_config()
+    done = await shell("status", "--json")
+    assert {host["arch"] for host in done.data["hosts"]} == {os.uname().machine}
+    assert done.data["notices"] == [
+        f"ada: the config says arch s390x, the host says {os.uname().machine}; the host is believed."
+    ]
 
 
 async def test_hosts_lists_what_the_config_says_and_contacts_nobody(fleet: EmbeddedFleet, shell: Shell) -> None:
