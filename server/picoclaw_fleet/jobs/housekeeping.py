@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -68,7 +69,7 @@ class Housekeeping:
         """Has hosts forget the jobs whose output is here."""
         by_host = await self._ledger.on_hosts()
         asked = {name: where for name in by_host if (where := self._where(name)) is not None}
-        # In one thread: a thread for each host would keep the others, and the event loop, from getting on.
+        # Before any is asked, and in one thread: each of many keeps the others, and the event loop, from getting on.
         durable = await asyncio.to_thread(self._outputs.make_durable, [job for name in asked for job in by_host[name]])
         cleared: list[str] = []
         async with anyio.create_task_group() as tasks:
@@ -93,20 +94,27 @@ class Housekeeping:
 
     def _where(self, name: str) -> tuple[Host, str] | None:
         """The host of that name, and its own name for itself; None where it can't be asked now."""
-        host = self._host(name)
-        view = self._board.view(host) if host is not None else None
-        if host is None or view is None or view.facts is None or view.left_alone:
-            return None
-        return host, view.facts.name
+        with _apart(name):
+            host = self._host(name)
+            view = self._board.view(host) if host is not None else None
+            if view is not None and view.facts is not None and not view.left_alone:
+                return view.host, view.facts.name
+        return None
 
     async def _clear(self, host: Host, own_name: str, job_ids: list[str], cleared: list[str]) -> None:
-        try:
+        with _apart(host.name):
             for start in range(0, len(job_ids), _AT_ONCE):
                 some = job_ids[start : start + _AT_ONCE]
                 await contract.forget(self._pool, host, own_name, some)
                 cleared += some
-        except HostError as error:
-            logger.info("%s", error)
-        except Exception:
-            # A fault of ours with one host must not keep the others from being cleared.
-            logger.exception("%s can't be cleared", host.name)
+
+
+@contextmanager
+def _apart(name: str) -> Generator[None]:
+    """What goes wrong with one host must not keep the others from being cleared."""
+    try:
+        yield
+    except HostError as error:
+        logger.info("%s", error)
+    except Exception:
+        logger.exception("%s can't be cleared", name)
