@@ -40,6 +40,15 @@ async def test_where_config_and_host_disagree_about_the_architecture_the_host_wi
     ]
 
 
+async def test_two_names_for_one_account_are_told_and_two_accounts_on_one_machine_are_two(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    fleet.entries.append({**fleet.entries[0], "name": "ada-again"})
+    fleet.write_config()
+    done = await shell("status", "--json")
+    assert done.data["notices"] == ["ada and ada-again are one and the same account on one machine."]
+
+
 async def test_hosts_lists_what_the_config_says_and_contacts_nobody(fleet: EmbeddedFleet, shell: Shell) -> None:
     fleet.entries = [{**fleet.entry("down", port=1), "tags": ["web", "old"]}]
     fleet.write_config()
