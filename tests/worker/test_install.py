@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import pytest
 from tests import standin
-from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
+from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, NAME, SECONDS, DeploySite, holding, tree
 
 from picoclaw_fleet.errors import Reason
 from picoclaw_fleet.inventory import Host
@@ -165,6 +165,21 @@ async def test_a_new_key_replaces_the_old_one_everywhere(site: DeploySite, monke
         ".picoclaw/.env",
         f".picoclaw/fleet/{NAME}/versions/0.2.9-2/.security.yml",
     ]
+    assert "done: hello" in await answer_of(site, host)
+
+
+async def test_a_binary_that_is_there_is_not_sent_again(site: DeploySite, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = site.host()
+    await site.deploy([host])
+    monkeypatch.setenv(KEY_VARIABLE, NEW_KEY)
+    steps: list[str] = []
+
+    runs = site.rollout.deploy([host], site.releases)
+    with anyio.fail_after(SECONDS):
+        await site.rollout.watch(runs, lambda _, progress: steps.append(progress.step))
+
+    assert runs[0].result.outcome is Outcome.UPGRADED
+    assert "upload" not in steps
     assert "done: hello" in await answer_of(site, host)
 
 

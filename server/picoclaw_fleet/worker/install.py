@@ -56,13 +56,11 @@ class Installed:
     Attributes:
         outcome: installed, upgraded or unchanged.
         version: What is installed now.
-        verified: "digest" where the host could compute one; "size" where it could only count and run it.
         kept: What was left alone, and why.
     """
 
     outcome: str
     version: str
-    verified: str = ""
     kept: list[str] = field(default_factory=list[str])
 
 
@@ -116,7 +114,7 @@ class Installation:
                 return unchanged
         await self._install(survey)
         outcome = "upgraded" if survey.first("current") else "installed"
-        return Installed(outcome, self._version, self._verified, self._kept)
+        return Installed(outcome, self._version, self._kept)
 
     async def _check(self, manifest: Manifest, survey: Said) -> Installed | None:
         settings = self._settings(manifest.says, survey)
@@ -175,7 +173,6 @@ class Installation:
                 next_step="Deploy again; if it stays, look at the host's disk.",
             )
         self._raise_failure(said)
-        self._verified = said.first("verified") or "size"
         version = version_in("\n".join(said.others))
         if not version:
             raise self._not_ready("The binary does not run there", said)

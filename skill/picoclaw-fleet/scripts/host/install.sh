@@ -83,14 +83,13 @@ begin() { # NAME DIGEST SIZE
     [ -d "$fleet/versions/$folder" ] || cannot_write
     number=$((number + 1)) folder=$wanted-$number
   done
-  incoming=$fleet/versions/$folder/.picoclaw.new
+  incoming=$fleet/versions/$folder/.picoclaw.new has=need
   for have in "$fleet"/versions/*/picoclaw "$fleet"/versions/.old-*/.picoclaw.new "$fleet"/versions/.old-*/picoclaw; do
     if is_binary "$have"; then
-      ln "$have" "$incoming" 2>/dev/null || cp "$have" "$incoming" 2>/dev/null
+      if ln "$have" "$incoming" 2>/dev/null || cp "$have" "$incoming" 2>/dev/null; then has=have; fi
       break
     fi
   done
-  if is_binary "$incoming"; then has=have; else has=need; fi
   rm -rf "$fleet"/versions/.old-*
   df -Pk "$HOME" | { read -r _; read -r _ _ _ free _; say space "$free"; }
   say folder "$folder" "$has"
@@ -116,7 +115,6 @@ verify() { # FOLDER DIGEST SIZE: what was sent is whole, and it runs
   still_locked
   [ -f "$incoming" ] || fail differs absent
   is_binary "$incoming" || fail differs "$(size_of "$incoming") bytes"
-  say verified "${found:+digest}"
   chmod 700 "$incoming" || cannot_write
   version_of_file "$incoming"
   still_locked
