@@ -36,8 +36,5 @@ class ReleaseSource:
         repositories = (defaults.release_repo,) if defaults.release_repo else REPOSITORIES
         meant = (repositories, defaults.github_api, token, cache_folder(), defaults.allow_unverified)
         if self._made is None or self._made[0] != meant:
-            self._made = (
-                meant,
-                Releases(repositories, defaults.github_api, token, cache_folder(), defaults.allow_unverified),
-            )
+            self._made = meant, Releases(*meant)
         return self._made[1]
