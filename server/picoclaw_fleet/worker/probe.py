@@ -138,10 +138,14 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
     brief = known is not None and time.monotonic() - known.looked_at < FULL_LOOK_SECONDS
     bare = known is not None and brief and known.sh_like
     stamp = known.stamp if known and known.stamp else "-"
-    look = f"set -- {nonce} {RUNNER_NAME} {shlex.quote(stamp)}; {_BRIEF_LOOK if brief else _FULL_LOOK}"
+    look = _BRIEF_LOOK if brief else _FULL_LOOK
+    if bare:
+        command = f"set -- {nonce} {RUNNER_NAME}; {look}"
+    else:
+        command = shlex.join(["sh", "-c", look, "probe", nonce, RUNNER_NAME, stamp])
     await pool.connect(host)
     asked_at = time.monotonic()
-    completed = await pool.run(host, look if bare else shlex.join(["sh", "-c", look]), timeout=ANSWER_SECONDS)
+    completed = await pool.run(host, command, timeout=ANSWER_SECONDS)
     now = time.monotonic()
     facts = _read(clean(completed.stdout), nonce, known, brief=brief)
     if facts is None and known is not None and bare:
