@@ -5,29 +5,37 @@ from __future__ import annotations
 import asyncio
 
 import anyio
-import anyio.lowlevel
 
+from picoclaw_fleet.transport.berths import Berth
 from picoclaw_fleet.transport.turns import Turns
 
 SECONDS = 10
 
 
-async def test_the_next_begins_when_one_has_begun_or_given_up() -> None:
+async def test_two_begin_when_one_has_begun_or_given_up() -> None:
     turns = Turns(2, longest=60)
     first, second = await turns.take(), await turns.take()
-    third, fourth = asyncio.create_task(turns.take()), asyncio.create_task(turns.take())
-    await anyio.lowlevel.checkpoint()
-    assert not third.done()
+    others = [asyncio.create_task(turns.take()) for _ in range(5)]
+    assert await begun(others) == 0
 
     first.release()
     first.release()
-    with anyio.fail_after(SECONDS):
-        await third
-    assert not fourth.done()
+    assert await begun(others) == 2
 
     second.release()
+    assert await begun(others) == 4
+    others[4].cancel()
+
+
+async def test_when_all_have_begun_a_few_begin_again() -> None:
+    turns = Turns(1, longest=60)
     with anyio.fail_after(SECONDS):
-        await fourth
+        for _ in range(5):
+            (await turns.take()).release()
+    others = [asyncio.create_task(turns.take()) for _ in range(3)]
+    assert await begun(others) == 1
+    others[1].cancel()
+    others[2].cancel()
 
 
 async def test_who_takes_long_to_begin_keeps_nobody_waiting() -> None:
@@ -35,3 +43,9 @@ async def test_who_takes_long_to_begin_keeps_nobody_waiting() -> None:
     with anyio.fail_after(SECONDS):
         for _ in range(3):
             await turns.take()
+
+
+async def begun(waiting: list[asyncio.Task[Berth]]) -> int:
+    """How many have a turn, once everybody who may go on has done so."""
+    await anyio.wait_all_tasks_blocked()
+    return sum(task.done() for task in waiting)

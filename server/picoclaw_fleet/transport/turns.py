@@ -10,26 +10,38 @@ import asyncio
 
 from picoclaw_fleet.transport.berths import Berth
 
-AT_ONCE = 16
+AT_FIRST = 4
 LONGEST_SECONDS = 0.25
 """Who takes longer is far away, or does not speak, and has lost his turn: the others go on."""
 
 
 class Turns:
-    """Lets a few hosts begin at a time, in the order of asking.
+    """Lets a few hosts begin, and two more for each that has begun, in the order of asking.
+
+    So the first get on undisturbed, and yet a thousand that are far away have all begun within 2 s.
 
     Args:
-        at_once: How many.
+        at_first: How many begin.
         longest: After how many seconds a turn is over in any case.
     """
 
-    def __init__(self, at_once: int = AT_ONCE, longest: float = LONGEST_SECONDS) -> None:
-        self._places = asyncio.Semaphore(at_once)
+    def __init__(self, at_first: int = AT_FIRST, longest: float = LONGEST_SECONDS) -> None:
+        self._at_first = at_first
         self._longest = longest
+        self._places = asyncio.Semaphore(at_first)
+        self._beginning = 0
 
     async def take(self) -> Berth:
         """Wait for a turn. It lasts until it is released."""
+        if not self._beginning:
+            self._places = asyncio.Semaphore(self._at_first)
         await self._places.acquire()
-        turn = Berth(self._places.release)
+        self._beginning += 1
+        turn = Berth(self._over)
         asyncio.get_running_loop().call_later(self._longest, turn.release)
         return turn
+
+    def _over(self) -> None:
+        self._beginning -= 1
+        for _ in range(2):
+            self._places.release()
