@@ -57,17 +57,12 @@ INSERT_CHOICE = "INSERT OR IGNORE INTO choices (digest, hosts) VALUES (?, ?)"
 
 def row_of(job: Job) -> dict[str, Any]:
     """The job as values for INSERT."""
-    given = {column: _stored(column, getattr(job, column)) for column in _GIVEN}
-    return {**given, "choice": _digest(job.hosts), **_changing(job)}
+    return {**_stored(job, (*_GIVEN, *_CHANGING)), "choice": _digest(job.hosts)}
 
 
 def change_of(job: Job, writer: str) -> dict[str, Any]:
     """What may have changed of a job, as values for UPDATE by the holder of that name."""
-    return {"job_id": job.job_id, "writer": writer, **_changing(job)}
-
-
-def _changing(job: Job) -> dict[str, Any]:
-    return {column: _stored(column, getattr(job, column)) for column in _CHANGING}
+    return {**_stored(job, _CHANGING), "job_id": job.job_id, "writer": writer}
 
 
 def choices_of(jobs: Iterable[Job]) -> list[tuple[str, str]]:
@@ -87,12 +82,13 @@ def _digest(hosts: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps(hosts).encode()).hexdigest()[:24]
 
 
-def _stored(column: str, value: Any) -> Any:
-    if column in _AS_JSON:
-        return json.dumps(value)
-    if column in _AS_TIME:
-        return value.isoformat() if value else None
-    return value
+def _stored(job: Job, columns: Iterable[str]) -> dict[str, Any]:
+    values = {column: getattr(job, column) for column in columns}
+    for column in _AS_JSON & values.keys():
+        values[column] = json.dumps(values[column])
+    for column in _AS_TIME & values.keys():
+        values[column] = values[column].isoformat() if values[column] else None
+    return values
 
 
 def _loaded(column: str, value: Any) -> Any:
