@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 PAGE_CHARACTERS = 20_000
 """At most so much of one job's output goes into one reply."""
 
+_BEGINNING = 2000
 _LONGEST_ESCAPE = 1000
 _LONGEST_CHARACTER = 4
 _Utf8Decoder = codecs.getincrementaldecoder("utf-8")
@@ -83,6 +84,11 @@ class OutputStore:
         rest_part = _read(rest, rest_size, offset + len(answer_part) - answer_size, limit - len(answer_part))
         end = offset + len(answer_part) + len(rest_part)
         return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
+
+    def beginning(self, job_id: str) -> str:
+        """How the answer begins."""
+        with (self._folder / job_id / "answer").open("rb") as answer:
+            return clean(answer.read(_BEGINNING))
 
     def make_durable(self, job_ids: Iterable[str]) -> set[str]:
         """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.

@@ -47,7 +47,6 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_OUTPUT = 64 << 10
 _MOST_FILES = 100
 _LONGEST_LISTING = 64 << 10
-_ENOUGH_TO_JUDGE = 1000
 _REFUSALS = frozenset(
     {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
 )
@@ -225,7 +224,6 @@ class JobWatch:
             notes.append(
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
-        answer = self._outputs.page(job.job_id, limit=_ENOUGH_TO_JUDGE).answer
         left = Redactor(secrets).redact(clean(bytes(names))).splitlines() if names else []
         job.files = tuple(left[:_MOST_FILES])
         if files > len(names) or len(left) > _MOST_FILES:
@@ -233,7 +231,7 @@ class JobWatch:
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
-        verdict = judge(ending, answer, contact.facts.kills)
+        verdict = judge(ending, self._outputs.beginning(job.job_id), contact.facts.kills)
         if verdict.reason is Reason.CANCELLED and contact.overdue and not job.stop_wanted:
             # We have done its guard's work.
             verdict = Verdict(State.TIMED_OUT, Reason.TIMEOUT)
