@@ -48,10 +48,10 @@ check() { # FOLDER DIGEST SIZE VARIABLES SCOPE, on stdin a digest of the setting
   read -r sent
   home=$fleet/versions/$folder
   [ "$(current)" = "$folder" ] || fail differs current
-  is_binary "$home/picoclaw" || fail differs binary
   [ "$(noted sent)" = "$sent" ] && [ "$(noted settled)" = "$(settled "$home")" ] || fail differs settings
   [ "$scope" != home ] || points_to "$HOME/.picoclaw/config.json" "fleet/$name/current/config.json" || fail differs config
   is_there "$HOME/.local/bin/picoclaw" || fail differs link
+  is_binary "$home/picoclaw" || fail differs binary
   for other in "$fleet"/versions/* "$fleet"/versions/.old-*; do
     case ${other##*/} in "$folder" | '.old-*') ;; *) say leftovers ;; esac
   done
