@@ -1,8 +1,8 @@
 """Carrying a file to a host: through `cat` on an exec channel, which every host has.
 
 SFTP answers each packet, and takes twice the time of the controller's processor. Nothing is compressed either: over a
-fast link the host's gunzip would be the brake (50 hosts and 25 MB each: 2.1 s plain, 3.8 s with gzip), and over a slow
-one a PicoClaw of 16 MB takes seconds, once.
+fast link the host's gunzip would be the brake (25 MB, packed once by gzip -1: the controller's processor takes 60 ms in
+place of 100 for each host, and the host's 170 more), and over a slow one a PicoClaw of 16 MB takes seconds, once.
 """
 
 from __future__ import annotations
