@@ -22,11 +22,11 @@ from picoclaw_fleet.transport import EmbeddedHost
 
 LIAR = """\
 #!/bin/sh
-nonce=${2#set -- }
-nonce=${nonce%% *}
-echo "$nonce host x x x x"
-echo "$nonce running x"
-echo "$nonce end"
+for nonce; do
+  echo "$nonce host x x x x"
+  echo "$nonce running x"
+  echo "$nonce end"
+done
 """
 
 

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib import resources
+from typing import Any
 
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.inventory import Host
@@ -28,7 +29,6 @@ _VERSION = re.compile(r"picoclaw v?((?:\d|dev)\S{0,60})")
 # It becomes part of command lines there.
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 _LONGEST_WORD = 64
-_LASTING = ("sh_like", "system", "arch", "cpus", "home_id", "disk_free_mb", "home_writable", "kills", "looked_at")
 _SH_LIKE = frozenset({"sh", "ash", "bash", "dash", "ksh", "mksh"})
 _OPEN_ENDS = frozenset({"do", "then", "else", "in", "{", ";;", "&", "|", "&&", "||"})
 
@@ -159,7 +159,8 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
             reason=Reason.PROTOCOL_ERROR,
             next_step=f"Try it by hand: ssh {host.address} 'sh -c \"uname -a\"'.",
         )
-    return replace(facts, round_trip_ms=round((now - asked_at) * 1000), looked_at=facts.looked_at or now)
+    milliseconds = round((now - asked_at) * 1000)
+    return replace(facts, round_trip_ms=milliseconds, taken_at=now, looked_at=facts.looked_at or now)
 
 
 def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts | None:
@@ -171,10 +172,9 @@ def _read(text: str, nonce: str, known: Facts | None, *, brief: bool) -> Facts |
     said, spoken = _sections(text, nonce)
     if "end" not in said or len(said.get("host", [])) != 4:
         return None
-    facts = _state_in(said)
     if brief and known is not None:
-        return replace(facts, **{key: getattr(known, key) for key in _LASTING}, **_picoclaw_of(known))
-    return replace(facts, **_machine_in(said), **_picoclaw_in(said, spoken, known))
+        return replace(known, **_state_in(said))
+    return Facts(**_state_in(said), **_machine_in(said), **_picoclaw_in(said, spoken, known))
 
 
 def _sections(text: str, nonce: str) -> tuple[_Said, dict[str, str]]:
@@ -192,25 +192,25 @@ def _sections(text: str, nonce: str) -> tuple[_Said, dict[str, str]]:
     return said, spoken
 
 
-def _state_in(said: _Said) -> Facts:
+def _state_in(said: _Said) -> dict[str, Any]:
     """What changes from one moment to the next."""
     name, boot_id, uptime, load = said["host"]
     if not _NAME.fullmatch(name):
         raise ValueError("not a name")
     total, free = _megabytes(said.get("memory", []))
-    return Facts(
-        name=name,
-        boot_id=boot_id,
-        uptime=host_number.seconds(uptime),
-        load=host_number.number(load),
-        memory_total_mb=total,
-        memory_free_mb=free,
-        running=host_number.count(said["running"][0]),
-        has_runner="runner" in said,
-    )
+    return {
+        "name": name,
+        "boot_id": boot_id,
+        "uptime": host_number.seconds(uptime),
+        "load": host_number.number(load),
+        "memory_total_mb": total,
+        "memory_free_mb": free,
+        "running": host_number.count(said["running"][0]),
+        "has_runner": "runner" in said,
+    }
 
 
-def _machine_in(said: _Said) -> dict[str, object]:
+def _machine_in(said: _Said) -> dict[str, Any]:
     """What a brief probe does not ask for."""
     machine, disk, kills, shell = (said.get(section, []) for section in ("machine", "disk", "kills", "shell"))
     return {
@@ -225,7 +225,7 @@ def _machine_in(said: _Said) -> dict[str, object]:
     }
 
 
-def _picoclaw_in(said: _Said, spoken: dict[str, str], known: Facts | None) -> dict[str, object]:
+def _picoclaw_in(said: _Said, spoken: dict[str, str], known: Facts | None) -> dict[str, Any]:
     """PicoClaw's state; what is known of it where the host has seen that it is the same as before."""
     if "picoclaw" not in said:
         return {"picoclaw": PicoclawState.MISSING}
@@ -247,7 +247,7 @@ def version_in(text: str) -> str:
     return version[1] if version else ""
 
 
-def _picoclaw_of(known: Facts) -> dict[str, object]:
+def _picoclaw_of(known: Facts) -> dict[str, Any]:
     return {key: getattr(known, key) for key in ("picoclaw", "path", "version", "detail", "stamp")}
 
 
