@@ -27,6 +27,7 @@ def write(measurements: Sequence[Measurement], machine: dict[str, str], folder: 
         "goals": [{**asdict(goal), "met": goal.met} for goal in _goals(measurements)],
         "measurements": [asdict(measurement) for measurement in measurements],
     }
+    folder.mkdir(parents=True, exist_ok=True)
     charts = [one for measurement in measurements for one in measurement.charts]
     _put(folder / "benchmarks.json", json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     _put(folder / "benchmarks.md", _markdown(measurements, machine, with_chart=bool(charts)))

@@ -88,11 +88,12 @@ def test_the_report_tells_goals_that_were_missed(tmp_path: Path) -> None:
     measurement = Measurement(
         "x", "Things", [{"case": "ten", "contender": "a"}, {"case": "ten", "b": 1, "c": None}], goals
     )
-    report.write([measurement], {"processor": "one"}, tmp_path)
-    text = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
+    folder = tmp_path / "a new/folder"
+    report.write([measurement], {"processor": "one"}, folder)
+    text = (folder / "benchmarks.md").read_text(encoding="utf-8")
     assert "| 1 | be small | 3 | 2 | **missed** |\n| 2 | be fast | 0.5 | 1 | met |" in text
     assert "### ten\n\n| contender | b |\n| --- | --- |\n| a |  |\n|  | 1 |" in text
-    assert [goal["met"] for goal in json.loads((tmp_path / "benchmarks.json").read_text())["goals"]] == [True, False]
+    assert [goal["met"] for goal in json.loads((folder / "benchmarks.json").read_text())["goals"]] == [True, False]
 
 
 def test_only_a_whole_run_takes_the_place_of_the_published_report(tmp_path: Path) -> None:
