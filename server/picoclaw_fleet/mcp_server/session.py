@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -58,9 +57,6 @@ class Session(AsyncContextManagerMixin):
         from picoclaw_fleet.config_files import ConfigSource, config_path
         from picoclaw_fleet.fleet import Fleet
 
-        if not gc.get_freeze_count():
-            # All that was imported stays: to go through it again and again would take a tenth of our CPU under load.
-            gc.freeze()
         async with Fleet(ConfigSource(config_path(self._config))) as fleet:
             task_status.started(fleet)
             await anyio.sleep_forever()
