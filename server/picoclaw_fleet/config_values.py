@@ -108,7 +108,7 @@ def referenced_variable(value: str) -> str | None:
 
 
 def expand_home(path: str) -> Path:
-    """Replaces a leading ~ by the home directory of the running process.
+    """Replaces a leading ~ by the home directory of the running process, and ~NAME by that of another user.
 
     Raises:
         UsageError: There is no telling what the home directory is.
@@ -116,7 +116,9 @@ def expand_home(path: str) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise UsageError(f"{path!r} needs a home directory, and none is known.", next_step="Set HOME.") from error
+        raise UsageError(
+            f"{path!r} begins with a home directory that is not known.", next_step="Set HOME, or begin it with /."
+        ) from error
 
 
 def _name_a_variable_not_the_key(value: object) -> object:

@@ -21,6 +21,7 @@ from picoclaw_fleet import report
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.caller import Caller
 from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config_values import expand_home
 from picoclaw_fleet.errors import HostError, LedgerError, Reason, State, UsageError
 from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.jobs.adoption import Adoption
@@ -58,7 +59,7 @@ R = TypeVar("R", bound=Result)
 def state_folder() -> Path:
     """Where ledger and outputs lie: PICOCLAW_FLEET_STATE_DIR, else the platform's place for state."""
     named = os.environ.get("PICOCLAW_FLEET_STATE_DIR")
-    return Path(named).expanduser() if named else platformdirs.user_state_path("picoclaw-fleet")
+    return expand_home(named) if named else platformdirs.user_state_path("picoclaw-fleet")
 
 
 class Fleet(AsyncContextManagerMixin):

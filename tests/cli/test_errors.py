@@ -97,3 +97,22 @@ async def test_wrong_usage_says_how_to_get_help(shell: Shell) -> None:
     done = await shell("dispatch")
     assert (done.code, done.out) == (2, "")
     assert "picoclaw-fleet dispatch --help" in done.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "args"),
+    [
+        ("PICOCLAW_FLEET_STATE_DIR", ["jobs"]),
+        ("PICOCLAW_FLEET_STATE_DIR", ["clients", "show", "cursor"]),
+        ("PICOCLAW_FLEET_CACHE_DIR", ["deploy", "ada"]),
+        ("PICOCLAW_FLEET_CONFIG", ["hosts"]),
+    ],
+)
+async def test_a_folder_of_somebody_who_is_not_known_is_wrong_usage(
+    shell: Shell, variable: str, args: list[str]
+) -> None:
+    done = await shell(*args, stdin=b"", **{variable: "~nobody-here/x"})
+    assert (done.code, done.err) == (
+        2,
+        "Error: '~nobody-here/x' begins with a home directory that is not known. Set HOME, or begin it with /.\n",
+    )

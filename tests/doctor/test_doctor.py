@@ -241,6 +241,13 @@ async def test_files_that_can_not_be_looked_at(home: Path, monkeypatch: pytest.M
     assert "PICOCLAW_FLEET_STATE_DIR" in (state.next_step or "")
 
 
+async def test_a_state_folder_of_somebody_who_is_not_known(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PICOCLAW_FLEET_STATE_DIR", "~nobody-here/state")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check) == (Level.ERROR, "ledger")
+    assert "'~nobody-here/state'" in problem.message
+
+
 @pytest.mark.parametrize(
     ("entry", "said"),
     [

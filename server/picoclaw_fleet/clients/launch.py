@@ -59,7 +59,7 @@ def launch_of(
     if path != expand_home(DEFAULT_PATH):
         settings[PATH_VARIABLE] = str(path.absolute())
     if environ.get(STATE_VARIABLE):
-        settings[STATE_VARIABLE] = str(Path(environ[STATE_VARIABLE]).expanduser().absolute())
+        settings[STATE_VARIABLE] = str(expand_home(environ[STATE_VARIABLE]).absolute())
     names, notes = _secrets(path)
     command, args = _command(argv or sys.argv)
     if any(part in Path(command).parts for part in ("archive-v0", "environments-v2")):

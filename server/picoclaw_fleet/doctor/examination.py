@@ -11,7 +11,7 @@ from pydantic import Field
 from picoclaw_fleet.doctor import access, environment, store
 from picoclaw_fleet.doctor.clients import clients
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
-from picoclaw_fleet.errors import LedgerError
+from picoclaw_fleet.errors import LedgerError, UsageError
 from picoclaw_fleet.results import HostEntry, Result
 from picoclaw_fleet.wording import counted
 
@@ -39,7 +39,10 @@ async def examine(path: Path, *, probe: bool = False, environ: Mapping[str, str]
     found += access.variables(hosts, environ)
     agent_needed = access.keys(hosts, found)
     found += environment.agent(environ, needed=agent_needed)
-    found += store.ledger(state_folder())
+    try:
+        found += store.ledger(state_folder())
+    except UsageError as problem:
+        found.append(Finding.of_error("ledger", problem))
     found += clients(environ)
     notices: Sequence[str] = ()
     if probe and hosts:

@@ -8,6 +8,7 @@ from pathlib import Path
 import platformdirs
 
 from picoclaw_fleet.config import Defaults
+from picoclaw_fleet.config_values import expand_home
 from picoclaw_fleet.releases.releases import Releases
 
 REPOSITORIES = ("EricGrill/picoclaw", "sipeed/picoclaw")
@@ -15,9 +16,13 @@ REPOSITORIES = ("EricGrill/picoclaw", "sipeed/picoclaw")
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: PICOCLAW_FLEET_CACHE_DIR, else the platform's place for caches."""
+    """Where downloads are kept: PICOCLAW_FLEET_CACHE_DIR, else the platform's place for caches.
+
+    Raises:
+        UsageError: It begins with a home directory that is not known.
+    """
     named = os.environ.get("PICOCLAW_FLEET_CACHE_DIR")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("picoclaw-fleet")
+    return expand_home(named) if named else platformdirs.user_cache_path("picoclaw-fleet")
 
 
 class ReleaseSource:
@@ -30,7 +35,7 @@ class ReleaseSource:
         """The releases that a config means.
 
         Raises:
-            UsageError: A repository, the API's address or the token can't be one.
+            UsageError: A repository, the API's address or the token can't be one, or the folder not be found.
         """
         token = os.environ.get("GITHUB_TOKEN")
         repositories = (defaults.release_repo,) if defaults.release_repo else REPOSITORIES
