@@ -256,7 +256,7 @@ class Rollout:
         )
         view = await self._board.look(run.host, anew=True)
         kept = tuple(removed.kept) + _left(view)
-        looked = "" if removed.key_searched or removed.nothing else "No key is known here, so none could be looked for."
+        looked = "" if removed.key_searched else "No key is known here, so none could be looked for."
         return HostResult(
             Outcome.UNCHANGED if removed.nothing else Outcome.REMOVED,
             removed=tuple(removed.removed),
