@@ -125,6 +125,16 @@ async def test_a_file_that_can_not_be_understood_is_named_with_its_line(pool: Po
     assert caught.value.reason is Reason.UNREACHABLE
 
 
+@pytest.mark.parametrize("option", ["IdentityFile", "IdentityAgent", "CertificateFile", "UserKnownHostsFile"])
+async def test_a_path_below_the_home_of_nobody_is_named(pool: Pool, config: Write, option: str) -> None:
+    config(f"Host pi\n  {option} ~nobody-here/x\n")
+
+    with pytest.raises(HostError, match=r"~/\.ssh/config can't be used: '~nobody-here/x'") as caught:
+        await pool.run(replace(NOBODY, address="pi"), "true")
+
+    assert caught.value.reason is Reason.UNREACHABLE
+
+
 async def test_three_hundred_blocks_are_read_once_and_again_after_a_change(
     pool: Pool, tmp_path: Path, key: ClientKey, config: Write, own_home: Path
 ) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from picoclaw_fleet.errors import UsageError
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.algorithms import ALGORITHMS, HOST_KEYS
@@ -108,6 +109,8 @@ class Accesses:
             return self._settings.get(identity(host), lambda note: read_settings(host, note))
         except (OSError, ValueError) as error:
             raise faults.route_fault(host.name, f"~/.ssh/config can't be used: {error}.") from error
+        except UsageError as error:
+            raise faults.route_fault(host.name, f"~/.ssh/config can't be used: {error.message}") from error
 
     def get(self, host: Host) -> Access:
         """The access to a host, of the files as they are now.

@@ -11,6 +11,7 @@ from typing import cast
 
 from asyncssh.config import SSHClientConfig, SSHConfig
 
+from picoclaw_fleet.config_values import expand_home
 from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.algorithms import ALGORITHMS
 from picoclaw_fleet.transport.files import Note
@@ -86,6 +87,7 @@ def read_settings(host: Host, note: Note) -> Settings:
     Raises:
         ValueError: ~/.ssh/config can't be understood; the text names file and line.
         OSError: It can't be read.
+        UsageError: A path in it begins with a home directory that is not known.
     """
     config = _read(host, note)
     address = host.address if host.ssh_config_host else _text(config, "Hostname", host.address)
@@ -109,7 +111,7 @@ def read_settings(host: Host, note: Note) -> Settings:
 
 
 def _read(host: Host, note: Note) -> SSHConfig:
-    path = Path("~/.ssh/config").expanduser()
+    path = expand_home("~/.ssh/config")
     note(path)
     paths = [path] if path.exists() else []
     who = getpass.getuser(), host.user or (), host.ssh_config_host or host.address, host.port or ()
@@ -125,7 +127,7 @@ def _text(config: SSHConfig, option: str, default: str = "") -> str:
 
 def _paths(config: SSHConfig, option: str) -> tuple[Path, ...]:
     names = cast("list[str]", config.get(option, []))
-    return tuple(Path(name).expanduser() for name in names)
+    return tuple(expand_home(name) for name in names)
 
 
 def _agent(config: SSHConfig) -> str:
@@ -134,7 +136,7 @@ def _agent(config: SSHConfig) -> str:
         return ""
     if path == "SSH_AUTH_SOCK":
         return os.environ.get("SSH_AUTH_SOCK", "")
-    return str(Path(path).expanduser())
+    return str(expand_home(path))
 
 
 def _known_hosts(host: Host, config: SSHConfig) -> tuple[Path, ...]:
@@ -143,7 +145,7 @@ def _known_hosts(host: Host, config: SSHConfig) -> tuple[Path, ...]:
     # "none" would leave no place for a new key, and nothing to verify with.
     user = cast("list[str]", config.get("UserKnownHostsFile")) or ["~/.ssh/known_hosts"]
     system = cast("list[str]", config.get("GlobalKnownHostsFile", _SYSTEM_KNOWN_HOSTS))
-    return tuple(Path(name).expanduser() for name in (*user, *system))
+    return tuple(expand_home(name) for name in (*user, *system))
 
 
 def _algorithms(config: SSHConfig) -> Iterator[tuple[str, tuple[str, ...]]]:
