@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,27 @@ async def test_one_call_installs_one_binary_though_the_file_changes_meanwhile(
         assert [run.result.version for run in runs] == ["0.2.4", "0.2.4"]
         (again,) = await site.deploy([site.host()], local=local)
         assert again.version == "0.2.9"
+
+
+async def test_a_cache_that_is_removed_meanwhile_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picoclaw_fleet.rollout.rollout.HOSTS", 1)
+    async with DeploySite(tmp_path, hosts=2) as site:
+        site.publish("0.2.9")
+        hosts = [site.host(), site.host("two", 1)]
+        runs = site.rollout.deploy(hosts, site.releases)
+
+        def remove(name: str, progress: HostProgress) -> None:
+            if progress.step == "upload":
+                shutil.rmtree(site.folder / "cache", ignore_errors=True)
+
+        with anyio.fail_after(45):
+            await site.rollout.watch(runs, remove)
+
+        assert sorted(str(run.result.reason) for run in runs) == ["None", Reason.NO_RELEASE]
+        failed = next(run.result for run in runs if run.result.reason)
+        assert str(site.folder / "cache") in failed.message
+        assert "Deploy again" in failed.next_step
+        assert [result.reason for result in await site.deploy(hosts)] == [None, None]
 
 
 async def test_a_missing_key_is_named_before_any_host_is_touched(

@@ -198,7 +198,7 @@ class Rollout:
         if platform not in wave.binaries:
             wave.binaries.setdefault(platform, await self._obtain(wave, run, platform))
         binary = wave.binaries[platform]
-        file = await to_thread.run_sync(LocalFile, binary.path)
+        file = await _opened(binary)
         try:
             source = "local" if wave.order.local else binary.source
             program = Program(file, binary.sha256, binary.version, source)
@@ -321,3 +321,15 @@ def _left(view: HostView) -> tuple[str, ...]:
     if view.trouble is not None or facts is None or facts.picoclaw is PicoclawState.MISSING:
         return ()
     return (f"{facts.path}: a PicoClaw that deploy did not put there",)
+
+
+async def _opened(binary: Binary) -> LocalFile:
+    try:
+        return await to_thread.run_sync(LocalFile, binary.path)
+    except OSError as error:
+        raise ReleaseError(
+            f"{binary.path} can't be read any more ({error.strerror}).",
+            reason=Reason.NO_RELEASE,
+            retryable=True,
+            next_step="Deploy again: what is missing is fetched anew.",
+        ) from error
