@@ -10,7 +10,7 @@ from tests import standin
 from tests.embedded_fleet import EmbeddedFleet
 from tests.faults.link import Link
 from tests.github import GitHub, picoclaw_files
-from tests.jobs.scenario import SECONDS, controller
+from tests.jobs.scenario import SECONDS, controller, until
 
 from picoclaw_fleet.assignment import Assignment
 
@@ -69,8 +69,14 @@ async def test_a_host_without_picoclaw_is_no_trouble_for_a_broadcast_while_anoth
         small_fleet.write_config()
         link.stall()
         async with controller(small_fleet) as one:
-            batch = await one.dispatch_many(_tasks(1), hosts=["all"], mode="broadcast", wait_seconds=1)
+            begun = await one.dispatch_many(_tasks(1), hosts=["all"], mode="broadcast", wait_seconds=0)
+
+            async def the_others_are_done() -> bool:
+                counts = (await one.result(batch_id=begun.batch_id)).model_dump()["counts"]
+                return (counts["failed"], counts["succeeded"]) == (1, 1)
+
+            await until(the_others_are_done)
             link.flow()
-            batch = await one.result(batch_id=batch.batch_id, wait_seconds=SECONDS)
+            batch = await one.result(batch_id=begun.batch_id, wait_seconds=SECONDS)
     ends = {(job["host"], job["state"], job["reason"]) for job in batch.model_dump()["jobs"]}
     assert ends == {("ada", "failed", "key_missing"), ("bob", "succeeded", None), ("cyd", "succeeded", None)}

@@ -1,6 +1,6 @@
-"""Hundreds of jobs through one server, and as many more as one likes: it holds on to nothing of them.
+"""A thousand jobs through one server, and as many more as one likes: it holds on to nothing of them.
 
-PICOCLAW_FLEET_LEAK_JOBS  how many (`make soak` has it do 10,000), a thousand at a time; 200 by default
+PICOCLAW_FLEET_LEAK_JOBS  how many (`make soak` has it do 10,000), a thousand at a time; 1,000 by default
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.embedded_fleet import EmbeddedFleet
 from tests.jobs.scenario import SMALL_PICOCLAW, until
 from tests.mcp_server.wire import Wire, wire
 
-JOBS = int(os.environ.get("PICOCLAW_FLEET_LEAK_JOBS", "200"))
+JOBS = int(os.environ.get("PICOCLAW_FLEET_LEAK_JOBS", "1000"))
 AT_A_TIME = min(JOBS, 1000)
 ROUNDS = JOBS // AT_A_TIME
 HOSTS = 20
