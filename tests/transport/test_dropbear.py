@@ -112,6 +112,22 @@ async def test_a_probe_passes_by_commands_that_wait_for_jobs(
     await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_a_probe_does_not_wait_for_a_job_s_end_when_the_host_lets_nobody_in_any_more(
+    pool: Pool, dropbear: DropbearServer, key: ClientKey
+) -> None:
+    host = dropbear.host(ssh_key=key.path)
+    async with pool.command(host, "echo up; exec cat", lane=Lane.WAIT) as job:
+        assert await job.read(100) == b"up\n"
+        # Those who are connected already have processes of their own.
+        os.kill(dropbear.pid, signal.SIGKILL)
+
+        with pytest.raises(HostError) as away:
+            await pool.run(host, "true")
+
+        assert away.value.reason is Reason.UNREACHABLE
+        assert not job.closed
+
+
 async def test_much_passes_in_both_directions(pool: Pool, dropbear: DropbearServer, key: ClientKey) -> None:
     data = os.urandom(5 << 20)
 

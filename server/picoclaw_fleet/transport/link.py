@@ -33,7 +33,7 @@ class Link:
         """A connection with room for a command, or the one to wait for; a new one when there is none.
 
         Raises:
-            HostError: The attempt failed.
+            HostError: The attempt failed, and no other connection has room soon.
         """
         while True:
             self._connections = [connection for connection in self._connections if connection.usable]
@@ -47,7 +47,11 @@ class Link:
             except HostError:
                 if not self._connections:
                     raise
-                return self._shortest_queue(lane)
+                shortest = self._shortest_queue(lane)
+                if lane is Lane.PROMPT and shortest.single and shortest.occupied(Lane.WAIT):
+                    # Room comes when a job ends. That the host can't be reached is known now.
+                    raise
+                return shortest
             if not connection.single or not connection.usable:
                 return connection
             # Others waited too, and the first has taken the only place: look again.
