@@ -67,10 +67,12 @@ async def test_an_upload_that_is_cancelled_leaves_the_connection_usable(
     server: OpenSshServer, key: ClientKey, pool: Pool, file: LocalFile, content: bytes, tmp_path: Path
 ) -> None:
     host = server.host(ssh_key=key.path)
+    there = tmp_path / "there"
     with anyio.CancelScope() as scope:
-        await upload(pool, host, file, str(tmp_path / "there"), lambda _: scope.cancel())
+        await upload(pool, host, file, str(there), lambda _: scope.cancel())
     assert scope.cancelled_caught
-    assert (tmp_path / "there").read_bytes() != content
+    # The host may not have come to make the file.
+    assert not there.exists() or there.read_bytes() != content
 
     await upload(pool, host, file, str(tmp_path / "again"), lambda _: None)
 
