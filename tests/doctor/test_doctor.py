@@ -11,10 +11,12 @@ from pathlib import Path
 
 import asyncssh
 import pytest
+from tests.faults.hosts import Disk
 
 from picoclaw_fleet.clients import client_named, install, launch_of
 from picoclaw_fleet.config_files import TEMPLATE
 from picoclaw_fleet.doctor import Diagnosis, Finding, Level, examine
+from picoclaw_fleet.jobs.ledger import Ledger
 
 
 @pytest.fixture
@@ -212,7 +214,24 @@ async def test_a_damaged_ledger(home: Path) -> None:
     ledger.write_bytes(b"this is no database, however long one looks at it")
     problem = await only_problem(home)
     assert (problem.level, problem.check) == (Level.ERROR, "ledger")
-    assert str(ledger) in problem.message
+    assert f"The ledger {ledger} is damaged" in problem.message
+
+
+async def test_a_ledger_on_a_full_disk_is_not_taken_for_a_damaged_one(home: Path) -> None:
+    with Disk(home / "state", "1m") as disk:
+        if not disk.is_mounted:
+            pytest.skip("a small disk can't be mounted here")
+        file = disk.folder / "ledger-here.sqlite"
+        ledger = Ledger(file)
+        await ledger.open()
+        await ledger.aclose()
+        disk.fill()
+        (problem,) = [finding for finding in (await look(home)).checks if finding.level is Level.ERROR]
+        assert f"The ledger {file} can't be read" in problem.message
+        assert "Free some space" in (problem.next_step or "")
+        assert "away" not in (problem.next_step or "")
+        disk.relieve()
+        assert any(finding.message.startswith(f"{file} has 0 jobs") for finding in (await look(home)).checks)
 
 
 async def test_a_state_folder_that_is_a_file(home: Path) -> None:

@@ -66,7 +66,14 @@ def _of_file(file: Path) -> Finding:
             ((total, open_),) = connection.execute(
                 "SELECT count(*), count(*) - count(finished_at) FROM jobs"
             ).fetchall()
-    except sqlite3.Error as problem:
+    except sqlite3.OperationalError as problem:
+        # Its surroundings are to blame: a full disk, a mode, another process. Who moved the file away would lose jobs.
+        return error(
+            "ledger",
+            f"The ledger {file} can't be read: {problem}.",
+            f"Jobs on hosts go on. Free some space, and see that owner and mode of {file.parent} are right.",
+        )
+    except sqlite3.DatabaseError as problem:
         verdict, total, open_ = str(problem), 0, 0
     if verdict != "ok":
         return error(
