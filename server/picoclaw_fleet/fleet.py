@@ -387,7 +387,7 @@ class Fleet(AsyncContextManagerMixin):
             await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         jobs = await self._dispatcher.stop_all(scope)
         await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
-        return await self._with_news(report.cancel_result([await self._ledger.job(job.job_id) for job in jobs]))
+        return await self._with_news(report.cancel_result(await self._ledger.latest(jobs)))
 
     def _hosts(self) -> Sequence[Host]:
         """The hosts as the last good config has them: running jobs go on with it."""

@@ -153,6 +153,24 @@ async def test_who_has_lost_a_job_does_not_write_over_the_one_who_has_it(tmp_pat
         assert (await other.job(job.job_id)).state is State.SUCCEEDED
 
 
+async def test_what_was_read_earlier_is_seen_as_it_is_now(ledger: Ledger, other: Ledger) -> None:
+    await ledger.add(make_jobs(3, "b_1"))
+    ended, forgotten, queued = await other.unfinished("b_1")
+    for job in await ledger.unfinished("b_1"):
+        if job.job_id != queued.job_id:
+            ledger.record(end(job))
+    await ledger.committed()
+    await ledger.remove([forgotten.job_id])
+
+    now = await other.latest([ended, forgotten, queued])
+
+    assert [(job.job_id, job.state) for job in now] == [
+        (ended.job_id, State.SUCCEEDED),
+        (queued.job_id, State.QUEUED),
+    ]
+    assert (await ledger.latest([queued]))[0] is await ledger.job(queued.job_id)
+
+
 async def test_a_released_job_is_an_orphan_for_everybody(ledger: Ledger, other: Ledger) -> None:
     first, second = make_jobs(2, "b_1")
     await ledger.add([first, second])

@@ -172,6 +172,17 @@ class Ledger:
             raise _unknown("job", job_id)
         return found[0]
 
+    async def latest(self, jobs: Sequence[Job]) -> list[Job]:
+        """The same jobs, as last heard; without those that are forgotten meanwhile."""
+
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            query = f"{SELECT} WHERE job_id = ?"
+            rows = [connection.execute(query, (job.job_id,)).fetchone() for job in jobs]
+            return [row for row in rows if row is not None]
+
+        await self.committed()
+        return self._jobs_of(await self._database.run(read))
+
     async def counts(self, batch_id: str, owner: str = "") -> Counter[State]:
         """How many jobs of a batch are in each state.
 
