@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import anyio
 import pytest
-from tests.jobs.scenario import SECONDS, end, make_jobs
+from tests.jobs.scenario import SECONDS, end, make_jobs, until
 
 from picoclaw_fleet.jobs import adoption, housekeeping
 from picoclaw_fleet.jobs.adoption import Adoption
@@ -84,6 +84,26 @@ async def test_housekeeping_goes_on(
 
     assert "A round of housekeeping broke off" in caplog.text
     assert "ada can't be cleared" in caplog.text
+
+
+async def test_housekeeping_tells_in_a_line_that_the_ledger_can_t_be_used(
+    ledger: Ledger, parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(housekeeping, "ROUND_SECONDS", 0.01)
+    with closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as other, other:
+        other.execute("DROP TABLE jobs")
+    keeper = Housekeeping(pool=parts.pool, board=parts.board, ledger=ledger, outputs=parts.outputs, host=nobody)
+
+    async def several_rounds_are_told() -> bool:
+        return len(caplog.records) > 3
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(keeper.run)
+        await until(several_rounds_are_told)
+        tasks.cancel_scope.cancel()
+
+    assert [record.getMessage() for record in caplog.records if "can't be used" not in record.getMessage()] == []
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_adoption_goes_on(
