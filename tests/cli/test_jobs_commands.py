@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 import re
 
 from tests.cli.terminal import Shell
 from tests.embedded_fleet import EmbeddedFleet, Gate
+from tests.jobs.scenario import die
 
+from picoclaw_fleet.jobs.ledger import Ledger
+from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.results import JobsResult
 
 
@@ -34,6 +38,34 @@ async def test_logs_print_a_job_or_all_of_a_batch(shell: Shell) -> None:
     assert (await shell("logs", job["job_id"], "--json")).of_type("job") == [job]
 
 
+async def test_logs_ask_the_host_for_the_end_of_detached_work(shell: Shell, gate: Gate) -> None:
+    left = await shell("dispatch", "--detach", "--host", "ada", "x", "--json")
+    await gate.arrival()
+    gate.open()
+    await gate.departure()
+    done = await shell("logs", left.of_type("started")[0]["job_id"])
+    assert (done.code, done.out) == (0, "done: x\n")
+    assert [job["state"] for job in (await shell("jobs", "--json")).data["jobs"]] == ["succeeded"]
+
+
+async def test_logs_set_going_what_was_queued_when_its_command_was_killed(fleet: EmbeddedFleet, shell: Shell) -> None:
+    job_id = await _queued_by_the_dead(fleet)
+    assert (await shell("logs", job_id)).out == "done: left behind\n"
+
+
+async def test_what_stays_queued_is_not_said_to_run_but_what_sets_it_going(
+    fleet: EmbeddedFleet, shell: Shell, gate: Gate
+) -> None:
+    await shell("map", "--detach", "--hosts", "ada", "a", "b")
+    job_id = await _queued_by_the_dead(fleet)
+    done = await shell("logs", job_id)
+    assert "queued" in done.err
+    assert "Left running" not in done.err
+    assert "starts only while a command or server is at work on it" in done.err
+    assert f"picoclaw-fleet logs --follow {job_id}" in done.err
+    gate.open(2)
+
+
 async def test_cancel_stops_and_says_so(shell: Shell, gate: Gate) -> None:
     left = await shell("dispatch", "--detach", "--host", "ada", "x", "--json")
     (started,) = left.of_type("started")
@@ -50,3 +82,13 @@ async def test_an_unknown_id_is_wrong_usage(shell: Shell) -> None:
         done = await shell(command, "j_000000000000")
         assert done.code == 2
         assert "j_000000000000" in done.err
+
+
+async def _queued_by_the_dead(fleet: EmbeddedFleet) -> str:
+    """Kills a command while its job for ada is queued, and returns the job's id."""
+    ledger = Ledger(fleet.state / f"ledger-{platform.node()}.sqlite")
+    await ledger.open()
+    job = Job("left behind", ("ada",), 60)
+    await ledger.add([job])
+    await die(ledger)
+    return job.job_id

@@ -23,13 +23,16 @@ from picoclaw_fleet.results import BatchResult, JobEntry, JobResult, Result
 LOOK_SECONDS = 0.5
 """How often the picture is drawn anew; the end of a job is seen no later."""
 
+GLANCE_SECONDS = 5.0
+"""How long a glance takes at most: what an earlier command has left has to be asked for on its host first."""
+
 _PAGE = 100
 
 
 class Leave(Enum):
     """When to leave jobs that run."""
 
-    AT_ONCE = 0
+    AFTER_A_GLANCE = 0
     WHEN_STARTED = 1
     AT_THE_END = 2
 
@@ -135,7 +138,7 @@ class Follower:
         except BaseException:
             self._screen.close()
             if str(self._scope):
-                say_left(str(self._scope))
+                say_left(str(self._scope), self._jobs)
             raise
         self._screen.close()
         result = await self._result()
@@ -152,11 +155,22 @@ class Follower:
             self._screen.show(self._sketch.picture(self._jobs, self._received))
             if len(self._received) == len(self._jobs):
                 return
-            started = not self._counts["queued"]
-            if self._leave is Leave.AT_ONCE or (self._leave is Leave.WHEN_STARTED and started):
+            if self._may_leave():
                 self._left = True
                 return
             self._note(await self._result(wait_seconds=LOOK_SECONDS))
+
+    def _may_leave(self) -> bool:
+        match self._leave:
+            case Leave.AFTER_A_GLANCE:
+                return self._elapsed() >= GLANCE_SECONDS
+            case Leave.WHEN_STARTED:
+                return not self._counts["queued"]
+            case Leave.AT_THE_END:
+                return False
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._began
 
     async def _heed(self, signals: AsyncIterator[signal.Signals], staying: anyio.CancelScope) -> None:
         """Waits for Ctrl-C, asks at the first one, and leaves at the second."""
@@ -220,7 +234,7 @@ class Follower:
         counts = Counter(job.state for job in self._jobs)
         if counts != self._counts:
             self._counts = counts
-            await self._reader.counted(counts, time.monotonic() - self._began)
+            await self._reader.counted(counts, self._elapsed())
 
     def _note(self, result: Result) -> None:
         """Keeps what is said besides. That these jobs have ended is told anyway, so it goes."""

@@ -75,7 +75,8 @@ def logs(scope_id: str, follow: bool, quiet: bool, as_json: bool, config: str | 
     """Print what a job or a batch has printed.
 
     ID is a job (j_...) or a batch (b_...), of which the jobs that have ended are printed. Also the way back to work
-    that was left running: with --follow. Naming what was queued when its command ended sets it going again.
+    that was left running: with --follow. Naming what was queued when its command ended sets it going again. What is
+    not over gets a few seconds, in which its host is asked, or it is set going; --follow stays with it.
     """
 
     async def look(fleet: Fleet) -> JobResult | BatchResult:
@@ -86,7 +87,7 @@ def logs(scope_id: str, follow: bool, quiet: bool, as_json: bool, config: str | 
 
     is_batch = scope_id.startswith("b_")
     code = carry_out(config, look, batch=is_batch, glance=not follow, quiet=quiet or not follow, as_json=as_json)
-    sys.exit(code if follow else ExitCode.OK)
+    sys.exit(code if follow or code is ExitCode.INTERRUPTED else ExitCode.OK)
 
 
 @click.command(epilog=exit_codes.TABLE)

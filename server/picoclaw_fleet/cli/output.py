@@ -110,9 +110,12 @@ def trouble(entry: HostEntry | JobEntry, host: str) -> str:
     return " ".join(part for part in (f"{entry.reason}.", said, entry.next_step) if part)
 
 
-def say_left(scope_id: str) -> None:
-    """Tells how to get back to a job or batch that goes on."""
-    say(f"Left running. Back to it: picoclaw-fleet logs --follow {scope_id}")
+def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
+    """Tells how to get back to a job or batch that is not over."""
+    if any(job.state == "queued" for job in jobs):
+        say("What is queued starts only while a command or server is at work on it; going back to it sets it going.")
+    left = "Left running. " if any(job.state == "running" for job in jobs) else ""
+    say(f"{left}Back to it: picoclaw-fleet logs --follow {scope_id}")
     say(f"Stop it: picoclaw-fleet cancel {scope_id}")
 
 

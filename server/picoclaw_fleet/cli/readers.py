@@ -80,7 +80,7 @@ def finish(followed: Followed, *, as_json: bool) -> None:
             say(advice)
         print_notices(followed.notices)
     if followed.left:
-        say_left(str(scope))
+        say_left(str(scope), followed.jobs)
     elif scope.batch_id and any(job.state != "succeeded" for job in followed.jobs):
         say(f"What did not succeed, again: picoclaw-fleet map --rerun {scope}")
 

@@ -177,7 +177,7 @@ def carry_out(
         begin: Starts the jobs, or looks them up, without waiting for them.
         batch: Whether they are a batch.
         detach: Whether to leave as soon as none is queued.
-        glance: Whether to leave at once.
+        glance: Whether to leave after a few seconds.
         quiet: Whether to show no progress.
         as_json: Whether to print JSON lines.
     """
@@ -187,7 +187,7 @@ def carry_out(
 
     if as_json:
         print_version()
-    leave = Leave.AT_ONCE if glance else Leave.WHEN_STARTED if detach else Leave.AT_THE_END
+    leave = Leave.AFTER_A_GLANCE if glance else Leave.WHEN_STARTED if detach else Leave.AT_THE_END
     reader = JsonReader() if as_json else TextReader(titles=batch)
 
     async def run(fleet: Fleet) -> ExitCode:
