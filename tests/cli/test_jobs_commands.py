@@ -29,6 +29,19 @@ async def test_jobs_are_listed_newest_first_and_narrowed(fleet: EmbeddedFleet, s
     assert "Older ones: picoclaw-fleet jobs --offset 1" in (await shell("jobs", "--limit", "1")).err
 
 
+async def test_what_is_not_over_is_listed_as_last_heard_of(shell: Shell, gate: Gate) -> None:
+    await shell("dispatch", "--detach", "--host", "ada", "x")
+    assert "as last heard of; no host was asked. picoclaw-fleet logs ID asks" in (await shell("jobs")).err
+    (notice,) = (await shell("jobs", "--json")).data["notices"]
+    assert "as last heard of" in notice
+    gate.open()
+
+
+async def test_what_is_over_is_listed_without_such_words(shell: Shell) -> None:
+    await shell("dispatch", "x")
+    assert "last heard of" not in (await shell("jobs")).err
+
+
 async def test_logs_print_a_job_or_all_of_a_batch(shell: Shell) -> None:
     batch = await shell("map", "a", "b", "--json")
     (started,) = batch.of_type("started")

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 STATES = tuple(state.value for state in State)
 
+_AS_LAST_HEARD = (
+    "What is queued or running is listed as last heard of; no host was asked. "
+    "picoclaw-fleet logs ID asks, and sets going what nobody works on."
+)
+
 
 @click.command()
 @click.option("--state", type=click.Choice(STATES), help="Only those in this state.")
@@ -42,7 +47,7 @@ def jobs(
 ) -> None:
     """List jobs, newest first.
 
-    Those of this machine, whoever started them, for 30 days.
+    Those of this machine, whoever started them, for 30 days, as last heard of: `logs` asks the hosts.
 
     \b
     Examples:
@@ -54,6 +59,8 @@ def jobs(
         return await fleet.jobs(state=state or "", host=host, batch_id=batch_id, offset=offset, limit=limit)
 
     result = with_fleet(config, look)
+    if any(not State(job.state).finished for job in result.jobs):
+        result.notices.append(_AS_LAST_HEARD)
     if as_json:
         print_json(result)
         return
