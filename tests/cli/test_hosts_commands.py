@@ -156,3 +156,59 @@ async def test_trust_shows_the_fingerprint_and_asks(fleet: EmbeddedFleet, shell:
         screen.type(b"y\n")
         assert await screen.end() == 0
     assert (await shell("status", "ada")).code == 0
+
+
+async def test_trust_refuses_a_key_other_than_the_known_one_whoever_asks_for_it(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    del fleet.entries[0]["host_key"]
+    fleet.write_config()
+    known = fleet.home / ".ssh/known_hosts"
+    known.parent.mkdir()
+    before = f"# mine\n[127.0.0.1]:{fleet.hosts['ada'].port} {fleet.hosts['bob'].host_key}\n"
+    known.write_text(before)
+    refused = await shell("trust", "ada", "--yes")
+    assert (refused.code, refused.out) == (4, "")
+    assert "its host key has changed" in refused.err
+    assert f"{known}:2 " in refused.err
+    assert "Compare the new key" in refused.err
+    async with terminal(fleet, "trust", "ada") as screen:
+        assert await screen.end() == 4
+        assert f"{known}:2 " in screen.screen
+    assert known.read_text() == before
+
+    known.write_text("# mine\n")
+    assert (await shell("trust", "ada", "--yes")).code == 0
+    trusted = known.read_text()
+    again = await shell("trust", "ada")
+    assert (again.code, again.err) == (0, "It is trusted already.\n")
+    assert known.read_text() == trusted
+
+
+async def test_trust_refuses_a_key_other_than_the_pinned_one_and_says_where_it_is_pinned(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    fleet.entries[0]["host_key"] = fleet.hosts["bob"].host_key
+    fleet.write_config()
+    refused = await shell("trust", "ada", "--yes")
+    assert (refused.code, refused.out) == (4, "")
+    assert "change host_key in the fleet config" in refused.err
+    assert not (fleet.home / ".ssh/known_hosts").exists()
+
+
+async def test_a_host_with_a_changed_key_is_not_added_and_what_is_said_to_do_works(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    known = fleet.home / ".ssh/known_hosts"
+    known.parent.mkdir()
+    port, key = fleet.hosts["ada"].port, str(fleet.folder / "id_ed25519")
+    known.write_text(f"[127.0.0.1]:{port} {fleet.hosts['bob'].host_key}\n")
+    args = ("add", "new", "--host", "127.0.0.1", "--port", str(port), "--user", "me", "--key", key, "--yes")
+    refused = await shell(*args)
+    assert refused.code == 4
+    assert f"{known}:1 " in refused.err
+    assert "remove the old line and try again" in refused.err
+    assert "fleet trust" not in refused.err
+    known.write_text("")
+    assert (await shell(*args)).code == 0
+    assert (await shell("status", "new")).code == 0

@@ -118,6 +118,81 @@ async def test_a_changed_key_is_refused_with_both_fingerprints_and_the_line_of_t
     assert f"{known_hosts}:3 ({fingerprint(tmp_path / 'old.pub')})" in changed.message
 
 
+async def test_a_changed_key_is_not_offered_to_be_trusted_wherever_its_name_is_hashed_or_not(
+    pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path, tmp_path: Path
+) -> None:
+    old = another_key()
+    (tmp_path / "old.pub").write_text(old)
+    for hashed in (False, True):
+        known_hosts.write_text(f"# mine\n[{server.address}]:{server.port} {old}\n")
+        if hashed:
+            hash_names(known_hosts)
+
+        changed = await not_offered(pool, host)
+
+        assert changed.reason is Reason.HOST_KEY_CHANGED
+        assert fingerprint(server.folder / "host_ed25519.pub") in changed.message
+        assert f"{known_hosts}:2 ({fingerprint(tmp_path / 'old.pub')})" in changed.message
+        assert "Compare the new key" in changed.next_step
+        assert "remove the old line and try again" in changed.next_step
+
+
+async def test_a_key_of_another_type_than_the_known_one_is_not_offered_to_be_trusted_either(
+    pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path
+) -> None:
+    known_hosts.write_text(f"[{server.address}]:{server.port} {another_key('ecdsa-sha2-nistp256')}\n")
+
+    assert (await not_offered(pool, host)).reason is Reason.HOST_KEY_CHANGED
+    assert (await failure(pool, host)).reason is Reason.HOST_KEY_CHANGED
+
+
+async def test_of_several_keys_the_known_one_is_shown_and_said_to_be_known(
+    pool: Pool, tmp_path: Path, key: ClientKey, known_hosts: Path
+) -> None:
+    async with OpenSshServer(
+        tmp_path / "sshd", authorized_key=key.public, host_keys=("ed25519", "ecdsa", "rsa")
+    ) as server:
+        host = server.host(ssh_key=key.path, host_key="")
+        first = await pool.offered_key(host)
+        known_hosts.write_text(f"[{server.address}]:{server.port} {server.host_key('ecdsa')}\n")
+        second = await pool.offered_key(host)
+        pinned = await pool.offered_key(replace(host, host_key=server.host_key("rsa")))
+
+    assert (first.known, first.type) == (False, "ssh-ed25519")
+    assert (second.known, second.text) == (True, server.host_key("ecdsa"))
+    assert (pinned.known, pinned.text) == (True, server.host_key("rsa"))
+
+
+async def test_a_revoked_key_is_not_offered_to_be_trusted(
+    pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path
+) -> None:
+    known_hosts.write_text(f"@revoked [{server.address}]:{server.port} {server.host_key()}\n")
+
+    revoked = await not_offered(pool, host)
+
+    assert revoked.reason is Reason.HOST_KEY_CHANGED
+    assert "revoked" in revoked.message
+
+
+async def test_that_an_old_key_is_revoked_does_not_speak_against_the_new_one(
+    pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path
+) -> None:
+    known_hosts.write_text(f"@revoked [{server.address}]:{server.port} {another_key()}\n")
+
+    trust(await pool.offered_key(host))
+
+    assert (await pool.run(host, "true")).exit_status == 0
+
+
+async def test_where_another_key_is_pinned_none_is_offered_to_be_trusted(
+    pool: Pool, server: OpenSshServer, host: Host
+) -> None:
+    changed = await not_offered(pool, replace(host, host_key=another_key()))
+
+    assert changed.reason is Reason.HOST_KEY_CHANGED
+    assert "change host_key in the fleet config" in changed.next_step
+
+
 async def test_a_known_hosts_file_of_the_fleet_config_replaces_the_usual_ones(
     pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path, tmp_path: Path
 ) -> None:
@@ -130,8 +205,7 @@ async def test_a_known_hosts_file_of_the_fleet_config_replaces_the_usual_ones(
 
 async def test_a_hashed_name_is_found(pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path) -> None:
     known_hosts.write_text(f"[{server.address}]:{server.port} {server.host_key()}\n")
-    subprocess.run([required("ssh-keygen"), "-q", "-H", "-f", str(known_hosts)], check=True, capture_output=True)
-    assert known_hosts.read_text().startswith("|1|")
+    hash_names(known_hosts)
 
     assert (await pool.run(host, "true")).exit_status == 0
 
@@ -161,12 +235,14 @@ async def test_another_key_for_the_name_without_the_port_is_no_change(
     known_hosts.write_text(f"{server.address} {another_key()}\n")
 
     assert (await failure(pool, host)).reason is Reason.HOST_KEY_UNKNOWN
+    assert not (await pool.offered_key(host)).known
 
 
 async def test_a_key_for_the_name_without_the_port_is_good_for_every_port(
     pool: Pool, server: OpenSshServer, host: Host, known_hosts: Path
 ) -> None:
     known_hosts.write_text(f"{server.address} {server.host_key()}\n")
+    assert (await pool.offered_key(host)).known
 
     assert (await pool.run(host, "true")).exit_status == 0
 
@@ -254,9 +330,19 @@ async def failure(pool: Pool, host: Host) -> HostError:
     return caught.value
 
 
-def another_key() -> str:
+async def not_offered(pool: Pool, host: Host) -> HostError:
+    with pytest.raises(HostError) as caught:
+        await pool.offered_key(host)
+    return caught.value
 
-    key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+
+def hash_names(known_hosts: Path) -> None:
+    subprocess.run([required("ssh-keygen"), "-q", "-H", "-f", str(known_hosts)], check=True, capture_output=True)
+    assert "|1|" in known_hosts.read_text()
+
+
+def another_key(kind: str = "ssh-ed25519") -> str:
+    key = asyncssh.generate_private_key(kind)  # pyright: ignore[reportUnknownMemberType]
     return " ".join(key.export_public_key().decode().split()[:2])
 
 

@@ -95,7 +95,8 @@ def status(hosts: tuple[str, ...], as_json: bool, config: str | None) -> None:
 def trust(name: str, yes: bool, config: str | None) -> None:
     """Trust the key that host NAME offers.
 
-    It is shown first. Compare the fingerprint with the one that the host itself tells: ssh-keygen -lf
+    Not where another key of it is known: that is refused, with the line to remove if the new key is right. The key
+    is shown first. Compare the fingerprint with the one that the host itself tells: ssh-keygen -lf
     /etc/ssh/ssh_host_ed25519_key.pub
     """
     import anyio
@@ -112,7 +113,7 @@ async def offer_to_trust(host: Host, yes: bool) -> bool:
         Whether it is trusted now.
 
     Raises:
-        HostError: The host can't be reached.
+        HostError: The host can't be reached; or another key of it is known, and nobody is asked then.
         UsageError: known_hosts can't be written.
     """
     # asyncssh takes a while to import; the other commands need not wait for it.
@@ -123,6 +124,9 @@ async def offer_to_trust(host: Host, yes: bool) -> bool:
     async with Pool() as pool:
         key = await pool.offered_key(host)
     click.echo(f"{host.name} offers the {key.type} key {key.fingerprint}")
+    if key.known:
+        say("It is trusted already.")
+        return True
     if not yes:
         if not sys.stdin.isatty():
             say(f"Nothing was done. If {OWN_FINGERPRINT} says the same there, run it again with --yes.")

@@ -14,8 +14,8 @@ from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.access import Access
 from picoclaw_fleet.transport.connection import Connection
 from picoclaw_fleet.transport.faults import Attempt, Stage
-from picoclaw_fleet.transport.greeting import Greeting
-from picoclaw_fleet.transport.host_keys import HostKey, Trust, describe, trust
+from picoclaw_fleet.transport.greeting import Greeting, Look
+from picoclaw_fleet.transport.host_keys import HostKey, describe, trust
 from picoclaw_fleet.transport.lookups import Lookups
 from picoclaw_fleet.transport.quirks import one_command_at_a_time
 from picoclaw_fleet.transport.turns import Turns
@@ -110,23 +110,24 @@ class Dialer:
         return connection
 
     async def offered_key(self, host: Host, access: Access, jump: Connection | None) -> HostKey:
-        """The key that a host shows, unverified.
+        """The key that a host shows, which nobody vouches for unless it is known.
 
         Raises:
-            HostError: It can't be reached, or does not speak SSH.
+            HostError: It can't be reached, or does not speak SSH; host_key_changed when the key goes against what is
+                known of the host.
         """
-        # Trusting nothing ends each handshake with the host's key in our hands.
-        wary = replace(access, trust=Trust(replace(host, host_key_policy="strict"), access.settings))
+        # Without authorities the host shows the key itself and not a certificate.
+        plain = replace(access, trust=replace(access.trust, authorities=frozenset()))
         async with AsyncExitStack() as until:
-            greeting = Greeting(wary, until)
-            attempt = _attempt(host, wary, greeting)
+            look = Look(plain, until)
+            attempt = _attempt(host, plain, look)
             try:
-                await self._greet(wary, jump, attempt, Allowance(host.connect_timeout), greeting, until)
+                await self._greet(plain, jump, attempt, Allowance(host.connect_timeout), look, until)
             except (asyncssh.Error, OSError, ValueError) as error:
-                if greeting.refused is None:
-                    raise await _fault(attempt, greeting, wary, error) from error
-        assert greeting.refused is not None
-        return describe(greeting.refused, access.settings)
+                if look.refused is None or access.trust.contradicts(look.refused):
+                    raise await _fault(attempt, look, plain, error) from error
+        assert look.refused is not None
+        return describe(look.refused, access.settings, known=access.trust.knows(look.refused))
 
     async def _greet(
         self,

@@ -17,6 +17,7 @@ from picoclaw_fleet.transport.files import FileCache, Note
 from picoclaw_fleet.transport.ssh_config import Settings
 
 SSH_PORT = 22
+OWN_FINGERPRINT = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class HostKey:
         text: Type and key in base64; may be pinned as `host_key` in the fleet config.
         line: The line for known_hosts.
         file: The known_hosts file that `trust` appends to.
+        known: It is trusted already.
     """
 
     type: str
@@ -36,13 +38,14 @@ class HostKey:
     text: str
     line: str
     file: Path
+    known: bool = False
 
 
-def describe(key: asyncssh.SSHKey, settings: Settings) -> HostKey:
+def describe(key: asyncssh.SSHKey, settings: Settings, *, known: bool = False) -> HostKey:
     """The key as people see it."""
     text = " ".join(key.export_public_key("openssh").decode().split()[:2])
     line = f"{_name(settings)} {text}"
-    return HostKey(text.split()[0], key.get_fingerprint(), text, line, settings.known_hosts[0])
+    return HostKey(text.split()[0], key.get_fingerprint(), text, line, settings.known_hosts[0], known)
 
 
 def trust(key: HostKey) -> None:
@@ -158,17 +161,19 @@ class Trust:
 
     def accepts(self, key: asyncssh.SSHKey) -> bool:
         """True when the key is one to talk to."""
+        return self.knows(key) or self.accepts_new
+
+    def knows(self, key: asyncssh.SSHKey) -> bool:
+        """True when the key is the pinned one, or stands in known_hosts where none is pinned."""
         if isinstance(self.pinned, str):
             return key.get_fingerprint() == self.pinned
         if self.pinned is not None:
             return key == self.pinned
-        if self.keys:
-            return key in self.keys
-        return self.knows(key) or self.accepts_new
+        return key in (self.keys or self.spare_keys)
 
-    def knows(self, key: asyncssh.SSHKey) -> bool:
-        """True when the key stands in known_hosts."""
-        return key in self.keys or key in self.spare_keys
+    def contradicts(self, key: asyncssh.SSHKey) -> bool:
+        """True when another key than this one is pinned, or known for exactly this name and port."""
+        return (self.pinned is not None or bool(self.keys)) and not self.knows(key)
 
     @property
     def accepts_new(self) -> bool:
@@ -186,7 +191,7 @@ class Trust:
             f"its host key is not known: {_name(self.settings)} shows the {offered.type} key {offered.fingerprint}.",
             host=self.host.name,
             reason=Reason.HOST_KEY_UNKNOWN,
-            next_step="Compare it with what the host says itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), "
+            next_step=f"Compare it with what the host says itself ({OWN_FINGERPRINT}), "
             f"then run: picoclaw-fleet trust {self.host.name}",
         )
 
@@ -208,8 +213,9 @@ class Trust:
             f"known is {', '.join(places) or 'another'}.",
             host=self.host.name,
             reason=Reason.HOST_KEY_CHANGED,
-            next_step="Somebody may be in between, or the host was set up anew. If the new key is right, remove the "
-            f"old line, then run: picoclaw-fleet trust {self.host.name}",
+            # Whatever was tried then says how the new key is trusted, also where the host is not in the config yet.
+            next_step="Somebody may be in between, or the host was set up anew. Compare the new key with what the host "
+            f"says itself ({OWN_FINGERPRINT}). If it is right, remove the old line and try again.",
         )
 
     def _known_lines(self) -> Iterator[tuple[Path, int, str]]:

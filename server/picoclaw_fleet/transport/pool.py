@@ -110,10 +110,11 @@ class Pool:
                 ) from None
 
     async def offered_key(self, host: Host) -> HostKey:
-        """The key that a host shows, not verified: for a person to compare. Jump hosts on the way are verified.
+        """The key that a host shows, for a person to compare. Jump hosts on the way are verified.
 
         Raises:
-            HostError: The host can't be reached, or does not speak SSH.
+            HostError: The host can't be reached, or does not speak SSH; host_key_changed when another key of it is
+                known or pinned, or this one is revoked.
         """
         return await self._by_its_way(host, self._dialer.offered_key)
 
