@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from tests.jobs.opening_child import open_each
 from tests.jobs.scenario import die, end, make_jobs, process
 
 from picoclaw_fleet.errors import LedgerError, Reason, State, UsageError
@@ -19,6 +21,8 @@ from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 
 SECONDS = 10
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["picoclaw_fleet.fleet"])
 FIELDS = tuple(field for field in Job.__slots__)
 
 
@@ -310,6 +314,18 @@ async def test_several_processes_may_make_the_file_at_once(tmp_path: Path) -> No
             await ledger.add(make_jobs(2))
         assert (await ledgers[0].page())[1] == 16
     assert _file(tmp_path).stat().st_mode & 0o777 == 0o600
+
+
+def test_of_many_who_make_the_file_at_once_none_is_refused(tmp_path: Path) -> None:
+    together = FORKS.Barrier(4)
+    hear, said = FORKS.Pipe(duplex=False)
+    files = [_file(tmp_path / str(number)) for number in range(10)]
+    children = [FORKS.Process(target=open_each, args=(files, together, said)) for _ in range(together.parties)]
+    for child in children:
+        child.start()
+    assert [hear.recv() for _ in children] == [[]] * len(children)
+    for child in children:
+        child.join()
 
 
 def _overwrite_beginning(file: Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import tempfile
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 from picoclaw_fleet.clients import json_text
 from picoclaw_fleet.config_files import TEMPLATE, load_config
 from picoclaw_fleet.errors import ConfigError, UsageError
+from picoclaw_fleet.folder_lock import alone_in
 from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.whole_file import write_whole
 
@@ -64,23 +62,11 @@ class Draft:
         target = self.path.resolve()
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _alone_in(target.parent):
+            # Of two who add a host at the same time, one would lose it.
+            with alone_in(target.parent):
                 write_whole(target, Draft.of(self.path, self.entry).text)
         except OSError as error:
             raise UsageError(f"{target} can't be written: {error.strerror}.") from error
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Generator[None]:
-    """Keeps others who add a host from writing at the same time: one of the two hosts would be lost."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        # Where a file system has no locks for folders it goes without.
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _text(path: Path) -> str:

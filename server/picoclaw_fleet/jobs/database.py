@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from anyio import to_thread
 
 from picoclaw_fleet.errors import LedgerError
+from picoclaw_fleet.folder_lock import alone_in
 from picoclaw_fleet.jobs.schema import migrate
 
 T = TypeVar("T")
@@ -83,8 +84,10 @@ class Database:
         self._file.touch(mode=0o600)
         connection = sqlite3.connect(self._file, timeout=_BUSY_SECONDS, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            migrate(connection)
+            # Where several do that to a new file at once, SQLite has no patience, and some would be refused.
+            with alone_in(self._file.parent):
+                connection.execute("PRAGMA journal_mode = WAL")
+                migrate(connection)
         except BaseException:
             connection.close()
             raise
