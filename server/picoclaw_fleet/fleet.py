@@ -480,7 +480,9 @@ def _begun_as(scope: str) -> Generator[None]:
     try:
         yield
     except LedgerError as error:
-        next_step = f"What was asked for is {scope}; it goes on, and job_result tells about it later. {error.next_step}"
+        next_step = (
+            f"What was asked for is {scope}; it goes on, and can be asked for by that id later. {error.next_step}"
+        )
         raise LedgerError(error.message, next_step=next_step) from error
 
 

@@ -116,3 +116,11 @@ async def test_a_folder_of_somebody_who_is_not_known_is_wrong_usage(
         2,
         "Error: '~nobody-here/x' begins with a home directory that is not known. Set HOME, or begin it with /.\n",
     )
+
+
+async def test_an_unknown_id_is_told_in_words_that_hold_on_the_command_line(shell: Shell) -> None:
+    for unknown in ("j_nope", "b_nope"):
+        done = await shell("logs", unknown)
+        assert done.code == 2
+        assert f"'{unknown}'. `jobs` lists those that there are; finished ones are kept for 30 days." in done.err
+    assert (await shell("jobs")).code == 0

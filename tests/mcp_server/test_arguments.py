@@ -66,7 +66,7 @@ async def test_numbers_may_come_as_text(call: Caller) -> None:
         ("dispatch_many", {"rerun": "b_0"}, ["There is no batch 'b_0'"]),
         ("job_result", {}, ["Give either job_id or batch_id."]),
         ("job_result", {"job_id": "j_1", "batch_id": "b_1"}, ["Give either job_id or batch_id."]),
-        ("job_result", {"job_id": "j_nope"}, ["There is no job 'j_nope'", "dispatch_many returned"]),
+        ("job_result", {"job_id": "j_nope"}, ["There is no job 'j_nope'", "`jobs` lists"]),
         ("job_result", {"job_id": "b_0123456789ab"}, ["There is no job 'b_0123456789ab'", "give it as batch_id."]),
         ("job_cancel", {"batch_id": "j_aaaaaaaaaaaa"}, ["There is no batch 'j_aaaaaaaaaaaa'", "give it as job_id."]),
         ("jobs", {"state": "done"}, ["There is no state 'done'", "succeeded"]),

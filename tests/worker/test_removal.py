@@ -138,6 +138,7 @@ async def test_it_is_busy_while_jobs_run_and_names_them(site: DeploySite) -> Non
         (result,) = await site.teardown([host])
         assert (result.outcome, result.reason) == (Outcome.FAILED, Reason.BUSY)
         assert order.job_id in result.message
+        assert result.next_step == "Wait for their end, or cancel them; then tear down again."
         assert (site.fleet() / "current/picoclaw").exists()
         (home / "go").touch()
         assert (await attendance.ended()).exit_status == 0

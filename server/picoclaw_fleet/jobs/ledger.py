@@ -436,7 +436,7 @@ def _write(rows: Sequence[Any], job_ids: Sequence[str], connection: sqlite3.Conn
 
 
 def _unknown(kind: str, wanted: str) -> UsageError:
-    next_step = "Ids are those that dispatch and dispatch_many returned; finished jobs are kept for 30 days."
+    next_step = "`jobs` lists those that there are; finished ones are kept for 30 days."
     other = {"b_": "batch", "j_": "job"}.get(wanted[:2], kind)
     if other != kind:
         next_step = f"That is the id of a {other}: give it as {other}_id."

@@ -74,7 +74,7 @@ async def remove(
                 host=host.name,
                 reason=Reason.BUSY,
                 retryable=True,
-                next_step="Wait for them with job_result, or stop them with job_cancel; then tear down again.",
+                next_step="Wait for their end, or cancel them; then tear down again.",
             )
         case ["gateway", *process]:
             raise HostError(
