@@ -120,7 +120,8 @@ class Defaults(Settings):
 
     release_repo: Repo | None = Field(
         default=None,
-        description="GitHub repository (owner/name) that PicoClaw is installed from. Left out: the official one.",
+        description="GitHub repository (owner/name) that PicoClaw is installed from. Left out: EricGrill/picoclaw, or "
+        "sipeed/picoclaw where that has no release for the host.",
     )
     version: Version = Field(
         default="latest", description="PicoClaw release to install: 'latest' or a tag such as v0.2.9."

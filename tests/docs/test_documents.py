@@ -11,6 +11,7 @@ from pathlib import Path
 from docs.commands import DOCUMENTS, LINES, json_commands
 
 from picoclaw_fleet.errors import State
+from picoclaw_fleet.releases.source import REPOSITORIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -31,6 +32,12 @@ def test_the_readme_explains_each_state_in_which_a_job_may_end() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ends = [state.value for state in State if state.finished]
     assert re.findall(r"^\| `(\w+)` \| ", readme.split("## Outcomes")[1], flags=re.MULTILINE) == ends
+
+
+def test_where_picoclaw_comes_from_is_told_in_the_order_in_which_it_is_looked_for() -> None:
+    for document in (ROOT / "README.md", DOCS / "configuration.md", DOCS / "security.md"):
+        text = document.read_text(encoding="utf-8")
+        assert sorted(REPOSITORIES, key=text.index) == [*REPOSITORIES], document.name
 
 
 def test_links_between_documents_lead_somewhere() -> None:
