@@ -480,9 +480,7 @@ def _begun_as(scope: str) -> Generator[None]:
     try:
         yield
     except LedgerError as error:
-        next_step = (
-            f"What was asked for is {scope}; it goes on, and can be asked for by that id later. {error.next_step}"
-        )
+        next_step = f"What was asked for is {scope}; it goes on, and can be looked up later. {error.next_step}"
         raise LedgerError(error.message, next_step=next_step) from error
 
 
