@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from picoclaw_fleet.config_values import canonical_arch
@@ -12,6 +13,8 @@ from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore, Page
+from picoclaw_fleet.plain_text import one_line
+from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 from picoclaw_fleet.rollout import HostRun, Outcome
 
@@ -26,6 +29,10 @@ GO_ON = "go on. Make the same call again to wait for them."
 
 _NOTHING = Page("", "", None)
 _SHOWN_NEWS = 10
+
+_TASK_CHARACTERS = 60
+_LOOKED_AT = 1000
+"""So much of a task is cleaned for the sake of its beginning: enough to see that a key is one, however long it is."""
 
 
 def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
@@ -138,6 +145,7 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "job_id": job.job_id,
         "batch_id": job.batch_id or None,
         "host": job.host or None,
+        "task": _beginning(job.task) or None,
         "state": job.state.value,
         "reason": job.reason.value if job.reason else None,
         "message": job.message or None,
@@ -146,6 +154,7 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "files": list(job.files) or None,
         "exit_code": job.exit_code,
         "signal": job.signal or None,
+        "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
         "duration_seconds": job.duration_seconds,
@@ -153,6 +162,19 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "next_offset": page.next_offset,
         "next_step": _next_of_job(job, page.next_offset),
     }
+
+
+def _beginning(task: str) -> str:
+    """How a task begins, in one line and without keys, so that jobs can be told apart."""
+    line = _keys().redact(one_line(task[:_LOOKED_AT]))
+    if len(line) <= _TASK_CHARACTERS and len(task) <= _LOOKED_AT:
+        return line
+    return f"{line[: _TASK_CHARACTERS - 3].rstrip()}..."
+
+
+@cache
+def _keys() -> Redactor:
+    return Redactor(())
 
 
 def _sentence(job: Job) -> str:

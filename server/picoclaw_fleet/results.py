@@ -33,6 +33,7 @@ class JobEntry(BaseModel):
     job_id: str = Field(description="Name it in job_result.")
     batch_id: str | None = Field(default=None, description="The batch it belongs to.")
     host: str | None = Field(default=None, description="Where it runs or ran; absent while it is queued.")
+    task: str | None = Field(default=None, description="How its task begins, in one line.")
     state: str = Field(description="queued, running, succeeded, failed, timed_out, cancelled or lost.")
     reason: str | None = Field(default=None, description="Why, from a closed list; absent for a plain success.")
     message: str | None = Field(default=None, description="The reason in words.")
@@ -49,6 +50,7 @@ class JobEntry(BaseModel):
         default=None, description="PicoClaw's exit status; absent when it did not exit by itself."
     )
     signal: str | None = Field(default=None, description="The signal that ended PicoClaw, such as SIGKILL.")
+    created_at: Moment | None = Field(default=None, description="When it was asked for; RFC 3339, as all times are.")
     started_at: Moment | None = Field(default=None, description="RFC 3339, by the controller's clock.")
     finished_at: Moment | None = Field(default=None, description="RFC 3339, by the controller's clock.")
     duration_seconds: float | None = Field(

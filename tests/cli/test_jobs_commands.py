@@ -26,6 +26,7 @@ async def test_jobs_are_listed_newest_first_and_narrowed(fleet: EmbeddedFleet, s
     ]
     failed = JobsResult.model_validate((await shell("jobs", "--state", "failed", "--json")).data)
     assert [(job.host, job.reason) for job in failed.jobs] == [("bob", "exit_code")]
+    assert re.search(r"failed +exit_code +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +[\d.]+ s +bad$", listed.out, re.MULTILINE)
     assert "Older ones: picoclaw-fleet jobs --offset 1" in (await shell("jobs", "--limit", "1")).err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests import standin
@@ -124,6 +125,17 @@ async def test_jobs_lists_what_was_dispatched_newest_first(fleet: EmbeddedFleet,
     page = await over_stdio("jobs", limit=1, offset=1)
     assert (len(page.data["jobs"]), page.data["next_offset"]) == (1, 2)
     assert "offset=2" in page.text
+
+
+async def test_jobs_can_be_told_apart_by_task_and_time(over_stdio: Caller) -> None:
+    await over_stdio("dispatch", task='Say "one",\nand nothing else.')
+    await over_stdio("dispatch", task="Say this, and do go on with it: " + "word " * 20_000)
+    listed = await over_stdio("jobs")
+    long, short = listed.data["jobs"]
+    assert short["task"] == 'Say "one", and nothing else.'
+    assert long["task"] == "Say this, and do go on with it: word word word word word..."
+    assert f"succeeded, asked for at {short['created_at']}. Task: {json.dumps(short['task'])}." in listed.text
+    assert len(listed.text) < 500
 
 
 async def test_job_cancel_stops_what_runs_and_what_waits(fleet: EmbeddedFleet, over_stdio: Caller) -> None:

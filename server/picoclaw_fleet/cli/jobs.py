@@ -142,9 +142,10 @@ def _print_jobs(entries: list[JobEntry]) -> None:
             job.host,
             job.state,
             job.reason,
-            job.started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if job.started_at else None,
+            job.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if job.created_at else None,
             None if job.duration_seconds is None else f"{job.duration_seconds:g} s",
+            job.task,
         )
         for job in entries
     ]
-    print_table(("job", "batch", "host", "state", "reason", "started", "took"), rows, state=3)
+    print_table(("job", "batch", "host", "state", "reason", "asked for", "took", "task"), rows, state=3)

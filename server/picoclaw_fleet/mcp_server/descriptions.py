@@ -32,8 +32,8 @@ Tells how a job or a batch stands, and shows a job's output in pages. With wait_
 A long output ends with next_offset: pass it as offset for the next page. Asking again is always safe."""
 
 JOBS = """\
-Lists jobs, newest first, without their outputs, those of earlier servers included, for 30 days. Narrow the list
-by state, host or batch_id; page with offset."""
+Lists jobs, newest first, with the beginnings of their tasks and without their outputs, those of earlier servers
+included, for 30 days. Narrow the list by state, host or batch_id; page with offset."""
 
 JOB_CANCEL = """\
 Stops a job, or all unfinished jobs of a batch, and verifies on the hosts that none of their processes is left. What

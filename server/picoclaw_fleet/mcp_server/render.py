@@ -5,6 +5,7 @@ Worker text is fenced with a word that the worker can't know, so it can't end it
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Sequence
 
@@ -71,11 +72,15 @@ def batch(result: BatchResult) -> str:
 
 def jobs(result: JobsResult) -> str:
     """A list of jobs, a line each."""
-    lines = [
-        _sentences(f"{_names([one])}: {one.state}" + (f" ({one.reason})." if one.reason else "."), one.message)
-        for one in result.jobs
-    ]
-    return _paragraphs(result.summary, *result.notices, "\n".join(lines), result.next_step)
+    return _paragraphs(result.summary, *result.notices, "\n".join(map(_job_line, result.jobs)), result.next_step)
+
+
+def _job_line(one: JobEntry) -> str:
+    because = f" ({one.reason})" if one.reason else ""
+    asked = f", asked for at {one.created_at:%Y-%m-%dT%H:%M:%SZ}" if one.created_at else ""
+    # In quotes it can't pass for words of ours: it may be another caller's.
+    task = f"Task: {json.dumps(one.task, ensure_ascii=False)}." if one.task else None
+    return _sentences(f"{_names([one])}: {one.state}{because}{asked}.", task, one.message)
 
 
 def _trouble(host: HostEntry) -> str:
