@@ -127,19 +127,42 @@ async def test_the_first_host_takes_the_place_of_the_sample(fleet: EmbeddedFleet
     assert fleet.config.stat().st_mode & 0o777 == 0o600
 
 
-async def test_add_asks_on_a_terminal(fleet: EmbeddedFleet, shell: Shell) -> None:
-    port = str(fleet.hosts["ada"].port)
-    async with terminal(fleet, "add", "new", "--port", port) as screen:
-        await screen.shows("Host name or IP address")
-        screen.type(b"127.0.0.1\n")
-        await screen.shows("Login name")
-        screen.type(b"me\n")
-        await screen.shows("Private key file")
-        screen.type(f"{fleet.folder / 'id_ed25519'}\n".encode())
-        await screen.shows("Is that the key of this host?")
-        screen.type(b"y\n")
+async def test_add_asks_on_a_terminal_and_again_where_an_answer_can_not_be(fleet: EmbeddedFleet, shell: Shell) -> None:
+    port, key = str(fleet.hosts["ada"].port), str(fleet.folder / "id_ed25519")
+    dialogue = [
+        ("Host name or IP address", "me@127.0.0.1", "it has to be a host name"),
+        ("Host name or IP address", "127.0.0.1", ""),
+        ("SSH port", "70000", "70000 is not in the range"),
+        ("SSH port", "ssh", "'ssh' is not a valid integer"),
+        ("SSH port", port, ""),
+        ("Login name", "me or you", "it has to be a login name"),
+        ("Login name", "me", ""),
+        ("Private key file", "id_ed25519", "it has to be a path"),
+        ("Private key file", f"{key}.gone", f"there is no file {key}.gone"),
+        ("Private key file", key, ""),
+        ("Is that the key of this host?", "y", ""),
+    ]
+    async with terminal(fleet, "add", "new") as screen:
+        for question, answer, refused in dialogue:
+            await screen.shows(question)
+            screen.screen = ""
+            screen.type(f"{answer}\n".encode())
+            await screen.shows(refused)
         assert await screen.end() == 0
     assert (await shell("status", "new")).code == 0
+
+
+async def test_add_leaves_to_ssh_what_is_not_answered_and_does_not_ask_for_what_is_given(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    async with terminal(fleet, "add", "new", "--user", "me", "--no-check") as screen:
+        for question, answer in (("Host name or IP address", b"192.0.2.1"), ("SSH port", b""), ("Private key", b"")):
+            await screen.shows(question)
+            screen.type(answer + b"\n")
+        assert await screen.end() == 0
+        assert "Login name" not in screen.screen
+    (added,) = (await shell("hosts", "new", "--json")).data["hosts"]
+    assert added == {"name": "new", "host": "192.0.2.1", "user": "me", "provider": "anthropic"}
 
 
 async def test_trust_shows_the_fingerprint_and_asks(fleet: EmbeddedFleet, shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from picoclaw_fleet.cli.options import common
 from picoclaw_fleet.cli.output import say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from picoclaw_fleet.inventory import Host
 
 
@@ -47,8 +50,8 @@ def init(config: str | None) -> None:
 def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any) -> None:
     """Add host NAME to the fleet config.
 
-    Tries it first. Asks for what isn't given where there is a terminal, shows the host key to trust, and logs in.
-    What is in the config stays as it is written.
+    Tries it first: shows the host key to trust, and logs in. Without --host it asks for address, port, login name and
+    key, as far as they aren't given and where there is a terminal. What is in the config stays as it is written.
 
     \b
     Examples:
@@ -74,15 +77,61 @@ def _asked(answers: dict[str, Any]) -> dict[str, Any]:
     if not answers["address"]:
         if not sys.stdin.isatty():
             raise click.UsageError("Give --host, the address of the host.")
-        answers["address"] = click.prompt("Host name or IP address", err=True)
-        for key, question in (("user", "Login name"), ("ssh_key", "Private key file")):
+        answers["address"] = click.prompt("Host name or IP address", err=True, value_proc=_address)
+        for key, question, understand in (
+            ("port", "SSH port", _port),
+            ("user", "Login name", _login),
+            ("ssh_key", "Private key file", _key_file),
+        ):
             if not answers[key]:
-                answers[key] = click.prompt(
-                    f"{question} (Enter: as ssh decides)", default="", show_default=False, err=True
-                )
+                answers[key] = _answer_or_none(question, understand)
     answers["host"] = answers.pop("address")
     answers["tags"] = list(answers["tags"])
     return {key: answers[key] for key in ("host", "port", "user", "ssh_key", "jump", "tags") if answers[key]}
+
+
+def _answer_or_none(question: str, understand: Callable[[str], str | int]) -> str | int | None:
+    """What a person answers, asked again until it is understood; None where that is left to ssh."""
+
+    def understood(answer: str) -> str | int | None:
+        return understand(answer) if answer else None
+
+    question += " (Enter: as ssh decides)"
+    return click.prompt(question, default="", show_default=False, err=True, value_proc=understood)
+
+
+def _address(answer: str) -> str:
+    from picoclaw_fleet.config_values import ADDRESS
+
+    return _of_form(ADDRESS, answer)
+
+
+def _port(answer: str) -> int:
+    from picoclaw_fleet.config_values import HIGHEST_PORT
+
+    return click.IntRange(1, HIGHEST_PORT)(answer)
+
+
+def _login(answer: str) -> str:
+    from picoclaw_fleet.config_values import LOGIN
+
+    return _of_form(LOGIN, answer)
+
+
+def _key_file(answer: str) -> str:
+    from picoclaw_fleet.config_values import FILE, expand_home
+
+    if not expand_home(_of_form(FILE, answer)).is_file():
+        raise click.BadParameter(f"there is no file {answer}.")
+    return answer
+
+
+def _of_form(form: str, answer: str) -> str:
+    from picoclaw_fleet.config_values import FORMS
+
+    if not re.fullmatch(form, answer):
+        raise click.BadParameter(f"it {FORMS[form]}.")
+    return answer
 
 
 async def _can_be_used(host: Host, yes: bool) -> bool:
