@@ -151,6 +151,10 @@ class Inventory:
             hint = _hint(nearest(name, self._by_name), self._by_name)
             raise UsageError(f"No host is called {name[:80]!a}.", next_step=hint) from None
 
+    def find(self, name: str) -> Host | None:
+        """The host of that name; None when it isn't there."""
+        return self._by_name.get(name)
+
     def select(self, selectors: Sequence[str]) -> tuple[Host, ...]:
         """Picks hosts.
 

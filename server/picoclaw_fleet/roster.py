@@ -43,7 +43,7 @@ class Roster:
 
     def find(self, name: str) -> Host | None:
         """The host of that name in the latest; None when it isn't there."""
-        return next((host for host in self.latest().hosts if host.name == name), None)
+        return self.latest().find(name)
 
     def defaults(self) -> Defaults:
         """What the config says for all hosts.

@@ -7,6 +7,7 @@ import os
 import asyncssh
 from tests.cli.terminal import Shell, terminal
 from tests.embedded_fleet import EmbeddedFleet
+from tests.servers import ClientKey, OpenSshServer
 
 from picoclaw_fleet.config_files import TEMPLATE
 from picoclaw_fleet.results import HostsResult
@@ -235,3 +236,21 @@ async def test_a_host_with_a_changed_key_is_not_added_and_what_is_said_to_do_wor
     known.write_text("")
     assert (await shell(*args)).code == 0
     assert (await shell("status", "new")).code == 0
+
+
+async def test_a_host_behind_another_one_of_the_fleet_is_trusted_and_added_through_it(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    key = ClientKey.make(fleet.folder / "keys")
+    async with OpenSshServer(fleet.folder / "sshd", authorized_key=key.public, addresses=2) as server:
+        place = {"port": server.port, "ssh_key": str(key.path)}
+        fleet.entries = [
+            {"name": "gate", "host": server.addresses[0], "host_key": server.host_key(), **place},
+            {"name": "inner", "host": server.addresses[1], "jump": "gate", **place},
+        ]
+        fleet.write_config()
+        trusted = await shell("trust", "inner", "--yes")
+        assert trusted.code == 0, trusted.err
+        args = ("--host", server.addresses[1], "--port", str(server.port), "--key", str(key.path), "--jump", "gate")
+        added = await shell("add", "another", *args)
+        assert added.code == 0, added.err

@@ -25,12 +25,14 @@ class Draft:
         path: The fleet config's file.
         entry: The new host's keys.
         text: What is to be in the file.
-        host: The new host, with the defaults applied.
+        fleet: The hosts that are then in it.
+        host: The new one of them.
     """
 
     path: Path
     entry: Mapping[str, Any]
     text: str
+    fleet: Inventory
     host: Host
 
     @classmethod
@@ -50,7 +52,8 @@ class Draft:
             raise UsageError(f"{path} has a host {name} already.", next_step="Edit it there, or take another name.")
         text = _without_sample(text) if text == TEMPLATE else text
         text = json_text.append(text, ("hosts",), dict(entry))
-        return cls(path, entry, text, _checked(path, text).get(name))
+        fleet = _checked(path, text)
+        return cls(path, entry, text, fleet, fleet.get(name))
 
     def save(self) -> None:
         """Writes it, all or nothing, on top of what others have written since.

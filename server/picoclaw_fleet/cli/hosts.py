@@ -17,7 +17,7 @@ from picoclaw_fleet.wording import counted
 if TYPE_CHECKING:
     from picoclaw_fleet.cli.documents import ConfiguredHost
     from picoclaw_fleet.fleet import Fleet
-    from picoclaw_fleet.inventory import Host
+    from picoclaw_fleet.inventory import Host, Inventory
     from picoclaw_fleet.results import HostEntry, HostsResult
 
 OWN_FINGERPRINT = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
@@ -101,13 +101,18 @@ def trust(name: str, yes: bool, config: str | None) -> None:
     """
     import anyio
 
-    host = read_inventory(config).get(name)
-    if not anyio.run(offer_to_trust, host, yes):
+    fleet = read_inventory(config)
+    if not anyio.run(offer_to_trust, fleet, fleet.get(name), yes):
         sys.exit(ExitCode.USAGE)
 
 
-async def offer_to_trust(host: Host, yes: bool) -> bool:
+async def offer_to_trust(fleet: Inventory, host: Host, yes: bool) -> bool:
     """Shows the key that a host offers, and trusts it if the person agrees.
+
+    Args:
+        fleet: Where its jump hosts are found.
+        host: Whose key it is.
+        yes: Don't ask.
 
     Returns:
         Whether it is trusted now.
@@ -121,7 +126,7 @@ async def offer_to_trust(host: Host, yes: bool) -> bool:
     from picoclaw_fleet.transport import Pool
     from picoclaw_fleet.transport import trust as trust_key
 
-    async with Pool() as pool:
+    async with Pool(fleet.find) as pool:
         key = await pool.offered_key(host)
     click.echo(f"{host.name} offers the {key.type} key {key.fingerprint}")
     if key.known:

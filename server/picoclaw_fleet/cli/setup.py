@@ -15,7 +15,7 @@ from picoclaw_fleet.cli.output import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from picoclaw_fleet.inventory import Host
+    from picoclaw_fleet.inventory import Host, Inventory
 
 
 @click.command()
@@ -64,7 +64,7 @@ def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any
     from picoclaw_fleet.config_files import config_path
 
     draft = Draft.of(config_path(config), {"name": name, **_asked(answers)})
-    if no_check or anyio.run(_can_be_used, draft.host, yes):
+    if no_check or anyio.run(_can_be_used, draft.fleet, draft.host, yes):
         draft.save()
         say(f"{name} is in {draft.path} now. See how it is: picoclaw-fleet status {name}")
     else:
@@ -134,7 +134,7 @@ def _of_form(form: str, answer: str) -> str:
     return answer
 
 
-async def _can_be_used(host: Host, yes: bool) -> bool:
+async def _can_be_used(fleet: Inventory, host: Host, yes: bool) -> bool:
     """Logs in, after the person has agreed to the host key where it is not known.
 
     Raises:
@@ -144,13 +144,13 @@ async def _can_be_used(host: Host, yes: bool) -> bool:
     from picoclaw_fleet.errors import HostError, Reason
     from picoclaw_fleet.transport import Pool
 
-    async with Pool() as pool:
+    async with Pool(fleet.find) as pool:
         try:
             await pool.connect(host)
         except HostError as error:
             if error.reason is not Reason.HOST_KEY_UNKNOWN:
                 raise
-            if not await offer_to_trust(host, yes):
+            if not await offer_to_trust(fleet, host, yes):
                 return False
             await pool.connect(host)
     say(f"{host.name} lets us in.")
