@@ -17,6 +17,7 @@ from picoclaw_fleet.plain_text import one_line
 from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 from picoclaw_fleet.rollout import HostRun, Outcome
+from picoclaw_fleet.wording import with_reason
 
 CALL_CHARACTERS = 40_000
 """At most so much worker output goes into one reply."""
@@ -181,8 +182,8 @@ def _sentence(job: Job) -> str:
     where = f" on {job.host}" if job.host else ""
     took = f" in {job.duration_seconds:g} s" if job.duration_seconds is not None else ""
     said = f" {job.message}" if job.message else ""
-    because = f" ({job.reason.value})" if job.reason else ""
-    return f"{job.job_id} {job.state.value.replace('_', ' ')}{because}{where}{took}.{said}"
+    stands = with_reason(job.state.value.replace("_", " "), job.reason)
+    return f"{job.job_id} {stands}{where}{took}.{said}"
 
 
 def _next_of_job(job: Job, next_offset: int | None) -> str | None:

@@ -51,6 +51,7 @@ async def test_ctrl_c_asks_and_stops_the_jobs_if_told_to(fleet: EmbeddedFleet, s
         await screen.shows(QUESTION)
         screen.type(b"s\n")
         assert await screen.end() == 130
+    assert "(cancelled)" not in screen.screen
     assert await _state(shell, screen.screen) == "cancelled"
 
 

@@ -148,6 +148,9 @@ async def test_job_cancel_stops_what_runs_and_what_waits(fleet: EmbeddedFleet, o
     stopped = await over_stdio("job_cancel", batch_id=batch.data["batch_id"])
     assert [job["state"] for job in stopped.data["jobs"]] == ["cancelled"] * 4
     assert "4 cancelled" in stopped.text
+    ended = await over_stdio("job_result", job_id=stopped.data["jobs"][0]["job_id"])
+    for reply in (stopped, ended, await over_stdio("job_result", batch_id=batch.data["batch_id"])):
+        assert "(cancelled)" not in reply.text
     assert (await over_stdio("fleet_status", hosts=["ada"])).data["hosts"][0]["running"] == 0
     again = await over_stdio("job_cancel", batch_id=batch.data["batch_id"])
     assert (again.data["jobs"], again.data["summary"]) == ([], "Nothing was left to stop.")

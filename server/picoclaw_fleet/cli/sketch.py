@@ -11,7 +11,7 @@ from picoclaw_fleet.cli.live import Picture, Row
 from picoclaw_fleet.cli.output import size
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import JobEntry
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.wording import counted, with_reason
 
 
 class Sketch:
@@ -56,7 +56,7 @@ class Sketch:
 
     def _change(self, job: JobEntry) -> str:
         """What has changed with a job, as a line; "" when nothing has."""
-        state = job.state + (f" ({job.reason})" if job.reason else "")
+        state = with_reason(job.state, job.reason)
         if self._states.get(job.job_id, "queued") == state:
             return ""
         self._states[job.job_id] = state

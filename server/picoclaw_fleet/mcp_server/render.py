@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
+from picoclaw_fleet.wording import with_reason
 
 _COLUMNS = ("host", "picoclaw", "version", "arch", "load", "mem MB", "disk MB", "running", "free", "ms")
 
@@ -59,7 +60,8 @@ def batch(result: BatchResult) -> str:
     parts = [f"Running: {_names(running)}."] if running else []
     for one in result.jobs:
         if one.reason or one.message:
-            parts.append(_sentences(f"{_names([one])}: {one.state} ({one.reason}).", one.message, _advice(one)))
+            what = f"{_names([one])}: {with_reason(one.state, one.reason)}."
+            parts.append(_sentences(what, one.message, _advice(one)))
         if one.job_id in same and one.answer:
             group = same[one.job_id]
             parts += _output(one, _names(group))
@@ -76,11 +78,10 @@ def jobs(result: JobsResult) -> str:
 
 
 def _job_line(one: JobEntry) -> str:
-    because = f" ({one.reason})" if one.reason else ""
     asked = f", asked for at {one.created_at:%Y-%m-%dT%H:%M:%SZ}" if one.created_at else ""
     # In quotes it can't pass for words of ours: it may be another caller's.
     task = f"Task: {json.dumps(one.task, ensure_ascii=False)}." if one.task else None
-    return _sentences(f"{_names([one])}: {one.state}{because}{asked}.", task, one.message)
+    return _sentences(f"{_names([one])}: {with_reason(one.state, one.reason)}{asked}.", task, one.message)
 
 
 def _trouble(host: HostEntry) -> str:
