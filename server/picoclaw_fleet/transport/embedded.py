@@ -169,7 +169,8 @@ async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -
 
 
 async def _drain(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
-    with suppress(OSError, asyncssh.Error):
-        while piece := await source.read(_PIECE):
+    # When nobody listens any more, what goes on writing must not be held up for ever.
+    while piece := await source.read(_PIECE):
+        with suppress(OSError, asyncssh.Error):
             sink.write(piece)
             await sink.drain()
