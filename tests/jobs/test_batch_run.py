@@ -277,6 +277,27 @@ async def test_an_output_that_can_t_be_stored_stays_on_the_host_until_it_can(fle
         assert (result["state"], result["answer"], result["reason"]) == ("succeeded", "done: x", None)
 
 
+async def test_an_output_that_finds_no_room_leaves_the_ledger_its_own(fleet: EmbeddedFleet, small_disk: Disk) -> None:
+    fleet.set_knobs(by_task=[{"contains": "large", "huge": 6 << 20}])
+    (small_disk.folder / "ballast").write_bytes(bytes(8 << 20))
+    async with controller(fleet, small_disk.folder / "state") as one:
+        large = await one.dispatch("large", host="ada", wait_seconds=0)
+        job = await one._ledger.job(large.job_id)  # pyright: ignore[reportPrivateUsage]
+        with anyio.fail_after(SECONDS):
+            while job.reason is None:
+                await one._ledger.change(job.job_id)  # pyright: ignore[reportPrivateUsage]
+            assert "MB have to be free" in job.message
+            for _ in range(2):  # it is asked for again, and what is said of it stays
+                await one._ledger.change(job.job_id)  # pyright: ignore[reportPrivateUsage]
+                assert (job.state, job.reason) == ("running", "disk_full")
+        small = (await one.dispatch("x", host="ada", wait_seconds=SECONDS)).model_dump()
+        assert (small["state"], small["answer"]) == ("succeeded", "done: x")
+        small_disk.relieve()
+        result = (await one.result(large.job_id, wait_seconds=SECONDS)).model_dump()
+        assert (result["state"], result["reason"], result["message"]) == ("succeeded", None, None)
+        assert (small_disk.folder / "state/outputs" / large.job_id / "answer").stat().st_size >= 6 << 20
+
+
 async def test_while_the_ledger_can_t_be_written_nothing_is_sent_and_nothing_is_given_up(
     small_fleet: EmbeddedFleet, small_disk: Disk
 ) -> None:
@@ -308,7 +329,7 @@ async def _is_nothing_left(fleet: Fleet) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Disk]:
-    with Disk(tmp_path / "disk", "1m") as disk:
+    with Disk(tmp_path / "disk", "16m") as disk:
         if not disk.is_mounted:
             pytest.skip("a small disk can't be mounted here")
         yield disk

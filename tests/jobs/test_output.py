@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.faults.hosts import Disk
 
 from picoclaw_fleet.jobs.output import OutputStore
 from picoclaw_fleet.plain_text import clean
@@ -156,6 +157,27 @@ def test_storing_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
     assert outputs.page("j_one").answer == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_finds_no_room_is_not_begun_and_leaves_some_for_the_ledger(tmp_path: Path) -> None:
+    with Disk(tmp_path / "disk", "8m") as disk:
+        if not disk.is_mounted:
+            pytest.skip("a small disk can't be mounted here")
+        outputs = OutputStore(disk.folder)
+        with pytest.raises(OSError, match="9 MB have to be free, and 8 MB are"), outputs.storing("j_one", [], 5 << 20):
+            pytest.fail("there is no room for that")
+        assert list(disk.folder.iterdir()) == []
+        with outputs.storing("j_one", [], 3 << 20):
+            with pytest.raises(OSError, match="10 MB have to be free"), outputs.storing("j_two", [], 3 << 20):
+                pytest.fail("there is no room for both")
+            assert [folder.name for folder in disk.folder.iterdir()] == ["j_one"]
+        with outputs.storing("j_two", [], 3 << 20):
+            pass
+
+
+def test_a_disk_that_does_not_tell_its_size_is_not_taken_for_a_full_one(tmp_path: Path) -> None:
+    with Disk(tmp_path / "disk", "0") as disk:
+        assert stored(disk.folder, b"answer", b"").page("j_one").answer == "answer"
 
 
 def test_a_page_of_nothing_is_empty_and_the_last(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ the session's tail). A page's offset counts bytes over both, the answer first.
 from __future__ import annotations
 
 import codecs
+import errno
 import logging
 import os
 import shutil
@@ -25,6 +26,10 @@ logger = logging.getLogger(__name__)
 PAGE_CHARACTERS = 20_000
 """At most so much of one job's output goes into one reply."""
 
+KEPT_FREE = 4 << 20
+"""What outputs leave free for the ledger beside them; SQLite's log grows to about as much."""
+
+_MEGABYTE = 1 << 20
 _BEGINNING = 2000
 _LONGEST_ESCAPE = 1000
 _LONGEST_CHARACTER = 4
@@ -55,19 +60,30 @@ class OutputStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._coming = 0
 
     @contextmanager
-    def storing(self, job_id: str, secrets: Iterable[str]) -> Generator[OutputWriter]:
-        """Stores a job's output, in place of what may be there already; nothing is kept when it fails."""
+    def storing(self, job_id: str, secrets: Iterable[str], size: int = 0) -> Generator[OutputWriter]:
+        """Stores a job's output, in place of what may be there already; nothing is kept when it fails.
+
+        Args:
+            job_id: Whose output.
+            secrets: What is taken out of it.
+            size: How many bytes are to come; where there is no room for them, none is written.
+        """
         folder = self._folder / job_id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._coming += size
         try:
+            self._check_room()
             with (folder / "answer").open("wb") as answer, (folder / "rest").open("wb") as rest:
                 writer = OutputWriter(answer, rest, secrets)
                 yield writer
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
+        finally:
+            self._coming -= size
 
     def page(self, job_id: str, offset: int = 0, limit: int = PAGE_CHARACTERS) -> Page:
         """Reads one page.
@@ -115,6 +131,13 @@ class OutputStore:
     def promote(self, job_id: str) -> None:
         """Takes all that was printed for the answer, where PicoClaw gave none that can be told apart."""
         (self._folder / job_id / "rest").replace(self._folder / job_id / "answer")
+
+    def _check_room(self) -> None:
+        disk = shutil.disk_usage(self._folder)
+        needed = self._coming + KEPT_FREE
+        if disk.total and disk.free < needed:  # some file systems don't tell how large they are
+            rounded = (needed + _MEGABYTE - 1) // _MEGABYTE
+            raise OSError(errno.ENOSPC, f"{rounded} MB have to be free, and {disk.free // _MEGABYTE} MB are")
 
 
 class OutputWriter:

@@ -159,7 +159,8 @@ class JobWatch:
             try:
                 async with contact.attend() as attendance:
                     age = await contact.started(attendance)
-                    pause = _FIRST_PAUSE_SECONDS
+                    if job.reason is not Reason.DISK_FULL:  # the link is there, but room is not
+                        pause = _FIRST_PAUSE_SECONDS
                     if age is not None:
                         self._note_running(job, age)
                     ending: Ending | None = None
@@ -198,7 +199,9 @@ class JobWatch:
     def _note_running(self, job: Job, age: float) -> None:
         if job.started_at is None:
             job.started_at = datetime.now(UTC) - timedelta(seconds=age)
-        job.state, job.reason, job.message = State.RUNNING, None, ""
+        job.state = State.RUNNING
+        if job.reason is not Reason.DISK_FULL:  # then it has ended, and its output is being asked for once more
+            job.reason, job.message = None, ""
         self._ledger.record(job)
 
     async def _finish(self, job: Job, contact: _Contact, attendance: Attendance, ending: Ending) -> None:
@@ -208,7 +211,7 @@ class JobWatch:
         out, err, tail, files = ending.sizes
         names = bytearray()
         notes: list[str] = []
-        with self._outputs.storing(job.job_id, secrets) as writer:
+        with self._outputs.storing(job.job_id, secrets, out + err + tail) as writer:
             await attendance.copy(out, writer.stdout)
             writer.end_of_stdout()
             for title, size in (("stderr", err), ("end of the session", tail)):
