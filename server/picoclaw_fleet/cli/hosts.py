@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from picoclaw_fleet.inventory import Host, Inventory
     from picoclaw_fleet.results import HostEntry, HostsResult
 
-OWN_FINGERPRINT = "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
-
 
 @click.command(epilog=SELECTORS)
 @hosts_argument()
@@ -125,6 +123,7 @@ async def offer_to_trust(fleet: Inventory, host: Host, yes: bool) -> bool:
     from picoclaw_fleet.errors import UsageError
     from picoclaw_fleet.transport import Pool
     from picoclaw_fleet.transport import trust as trust_key
+    from picoclaw_fleet.transport.host_keys import OWN_FINGERPRINT
 
     async with Pool(fleet.find) as pool:
         key = await pool.offered_key(host)
