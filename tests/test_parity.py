@@ -91,7 +91,7 @@ def comparable(job: dict[str, Any]) -> dict[str, Any]:
     }
     duration = str(job.get("duration_seconds"))
     text = {key: value.replace(f"in {duration} s", "in TIME") for key, value in text.items()}
-    passing = ("job_id", "started_at", "finished_at", "duration_seconds")
+    passing = ("job_id", "created_at", "started_at", "finished_at", "duration_seconds")
     return {key: value for key, value in job.items() if key not in passing} | text
 
 
