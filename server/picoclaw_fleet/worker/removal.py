@@ -85,8 +85,15 @@ async def remove(
             )
         case ["locked", *_]:
             raise lock_lost(host)
+        case ["disk_full", *rest]:
+            raise HostError(
+                f"{' '.join(rest)}.",
+                host=host.name,
+                reason=Reason.DISK_FULL,
+                next_step="Free some space in the home there: a few KB do, for a teardown's lock. Nothing was removed.",
+            )
         case [reason, *rest]:
-            known = reason in (Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE)
+            known = reason == Reason.HOME_NOT_WRITABLE
             raise HostError(
                 f"{' '.join(rest) or reason}.",
                 host=host.name,
