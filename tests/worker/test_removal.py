@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests import standin
 from tests.deploy_site import KEY, KEY_VARIABLE, NAME, DeploySite, holding, tree
+from tests.faults.hosts import Disk
 
 from picoclaw_fleet.errors import Reason
 from picoclaw_fleet.rollout import Outcome
@@ -94,6 +95,40 @@ async def test_what_is_the_owner_s_stays_byte_for_byte(site: DeploySite, purge: 
 
     assert files(home) == before
     assert {".local/bin/picoclaw", ".picoclaw/.env"} <= {line.partition(":")[0] for line in result.kept}
+
+
+@pytest.mark.parametrize("lines", [2_000, 100_000])
+@pytest.mark.parametrize("free_kb", [0, 8, 24])
+async def test_the_owner_s_lines_survive_a_disk_with_hardly_any_room(
+    site: DeploySite, free_kb: int, lines: int
+) -> None:
+    host, home = site.host(), site.home()
+    home.rmdir()
+    with Disk(home, "64m") as disk:
+        if not disk.is_mounted:
+            pytest.skip("a small disk can't be mounted here")
+        owner_s = "".join(f"alias a{number}='ls -l'\n" for number in range(lines))
+        (home / ".bashrc").write_text(owner_s)
+        (deployed,) = await site.deploy([host])
+        assert deployed.outcome is Outcome.INSTALLED
+        disk.fill()
+        ballast = home / "ballast"
+        os.truncate(ballast, ballast.stat().st_size - (free_kb << 10))
+
+        (result,) = await site.teardown([host])
+
+        left = (home / ".bashrc").read_text()
+        assert left.startswith(owner_s)
+        assert sorted(home.glob(".bashrc?*")) == []
+        if not free_kb:
+            assert result.reason is Reason.DISK_FULL
+            assert "Free some space" in result.next_step
+            disk.relieve()
+            (result,) = await site.teardown([host])
+            left = (home / ".bashrc").read_text()
+        assert result.outcome is Outcome.REMOVED
+        assert (left == owner_s) is (".bashrc: the PATH line can't be removed" not in result.kept)
+        assert left == owner_s or lines > 2_000
 
 
 async def test_an_owner_s_file_that_holds_the_same_key_is_named(site: DeploySite) -> None:

@@ -22,6 +22,9 @@ remove() { # PURGE VARIABLES; the key on stdin
   made_config=$(noted made | grep -xF .picoclaw/config.json)
   drop_link .picoclaw/config.json "fleet/$name/current/config.json"
   [ -z "$made_config" ] || drop_backups
+  # The disk may be full, and the owner's files are written anew.
+  still_locked
+  rm -rf "$fleet/versions"
   step env
   drop_env
   step path
@@ -130,8 +133,13 @@ drop_lines() { # FILE EXPRESSION WHAT
   file=$1
   [ ! -L "$1" ] || file=$(readlink -f "$1") || return 0
   still_locked
-  cp -p "$file" "$file.$me" && grep -vE "$2" "$file" >"$file.$me"
-  mv -f "$file.$me" "$file"
+  # What is written may be cut short by a full disk: then the file stays as it is.
+  if cp -p "$file" "$file.$me" && { grep -vE "$2" "$file" >"$file.$me" || :; } &&
+    [ "$(sum_of <"$file.$me")" = "$(grep -vE "$2" "$file" | sum_of)" ]; then
+    mv -f "$file.$me" "$file"
+  else
+    rm -f "$file.$me"
+  fi
   if grep -qE "$2" "$file"; then say kept "$1 $3 can't be removed"; else say removed "$1 ($3)"; fi
 }
 
