@@ -47,6 +47,7 @@ _LONGEST_PAUSE_SECONDS = 60.0
 _LEAST_OUTPUT = 64 << 10
 _MOST_FILES = 100
 _LONGEST_LISTING = 64 << 10
+_OUTSIDE = ("outside the workspace", "outside working dir")  # PicoClaw's tools, as its answers quote them
 _REFUSALS = frozenset(
     {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
 )
@@ -227,6 +228,9 @@ class JobWatch:
             notes.append(
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
+        beginning = self._outputs.beginning(job.job_id)
+        if contact.host.restrict_to_workspace is not False and any(words in beginning for words in _OUTSIDE):
+            notes.append("Where a task needs files outside of its workspace, set restrict_to_workspace to false there.")
         left = Redactor(secrets).redact(clean(bytes(names))).splitlines() if names else []
         job.files = tuple(left[:_MOST_FILES])
         if files > len(names) or len(left) > _MOST_FILES:
@@ -234,7 +238,7 @@ class JobWatch:
         job.notes = tuple(notes)
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
-        verdict = judge(ending, self._outputs.beginning(job.job_id), contact.facts.kills)
+        verdict = judge(ending, beginning, contact.facts.kills)
         if verdict.reason is Reason.CANCELLED and contact.overdue and not job.stop_wanted:
             # We have done its guard's work.
             verdict = Verdict(State.TIMED_OUT, Reason.TIMEOUT)
