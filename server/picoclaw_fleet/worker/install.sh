@@ -219,7 +219,7 @@ write_env() { # our lines replaced, all others as they are
   fi
   ours=$variables
   for one in $(noted env); do ours="$ours|$one"; done
-  grep -vE "^($ours)=" .picoclaw/.env 2>/dev/null >"$fleet/env.$me.all"
+  { [ ! -e .picoclaw/.env ] || grep -vE "^($ours)=" .picoclaw/.env || [ $? -eq 1 ]; } >"$fleet/env.$me.all" || cannot_write
   cat "$fleet/env.$me" >>"$fleet/env.$me.all" || cannot_write
   note "env $(cut -d = -f 1 "$fleet/env.$me" | tr '\n' ' ')"
   still_locked
