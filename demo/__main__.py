@@ -17,7 +17,7 @@ from mcp import Client
 from tests.embedded_fleet import COMMAND
 
 from picoclaw_fleet.clients import Launch, client_named
-from picoclaw_fleet.config_files import DEFAULT_PATH
+from picoclaw_fleet.config.file import DEFAULT_PATH
 
 KERNEL = "Which kernel does this machine run?"
 REPORTS = [f"Read report {number} and say what is unusual." for number in range(1, 12)]

@@ -8,15 +8,15 @@ from commands import command_line
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, HttpConfig, Settings, TokenConfig
-from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.config.file import TEMPLATE
+from picoclaw_fleet.config.model import Defaults, FleetConfig, HostConfig, HttpConfig, Settings, TokenConfig
 
 FOLDER = Path(__file__).parent
 
 HEAD = f"""\
 # Configuration
 
-<!-- Made by docs/reference.py from the models in server/picoclaw_fleet/config.py; don't edit it here. -->
+<!-- Made by docs/reference.py from the models in server/picoclaw_fleet/config/model.py; don't edit it here. -->
 
 The fleet config is a JSON file. It is looked for in this order:
 

@@ -20,7 +20,7 @@ from tests import standin
 from tests.github import GitHub, picoclaw_files
 from tests.servers import ClientKey, DropbearServer, OpenSshServer, required
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.releases import Releases
 from picoclaw_fleet.rollout import HostResult, HostRun, Rollout

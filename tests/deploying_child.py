@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.releases import Releases
 from picoclaw_fleet.rollout import HostProgress, Rollout

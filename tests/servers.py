@@ -26,7 +26,7 @@ import anyio
 import asyncssh
 import pytest
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 
 START_SECONDS = 10
 MOST_ADDRESSES = 16

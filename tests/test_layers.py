@@ -14,6 +14,8 @@ MAX_LINES = 500
 
 WRONG_IMPORTS = {
     "picoclaw_fleet.errors": "picoclaw_fleet.jobs",
+    "picoclaw_fleet.config.problems": "picoclaw_fleet.jobs",
+    "picoclaw_fleet.config.values": "picoclaw_fleet.config.problems",
     "picoclaw_fleet.transport.astray": "picoclaw_fleet.jobs",
     "picoclaw_fleet.mcp_server.astray": "picoclaw_fleet.cli",
     "picoclaw_fleet.cli.astray": "picoclaw_fleet.mcp_server",
@@ -42,7 +44,7 @@ def test_imports_go_one_way() -> None:
 def test_imports_the_wrong_way_and_modules_without_a_layer_are_found(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     package = tmp_path / "server" / "picoclaw_fleet"
-    for layer in ("", "transport", "worker", "jobs", "mcp_server", "cli"):
+    for layer in ("", "config", "transport", "worker", "jobs", "mcp_server", "cli"):
         (package / layer).mkdir(parents=True, exist_ok=True)
         (package / layer / "__init__.py").touch()
     (package / "utils.py").touch()

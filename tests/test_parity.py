@@ -16,7 +16,7 @@ from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller
 
 from picoclaw_fleet.cli.output import as_data
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.errors import FleetError
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.mcp_server.server import create_server

@@ -13,8 +13,8 @@ from tests import standin
 from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, REPOSITORY, UPSTREAM, DeploySite, tree
 from tests.github import Fault
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import Reason, UsageError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.rollout import HostProgress, Outcome
 
 

@@ -21,7 +21,7 @@ from bench.contenders.program import said
 from bench.cpu import Processes
 from bench.lab import Lab
 from picoclaw_fleet.assignment import Assignment
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.fleet import LONGEST_WAIT_SECONDS, Fleet
 from picoclaw_fleet.results import BatchResult

@@ -14,7 +14,7 @@ from bench.dead import DeadAddresses, dead_addresses
 from bench.figures import Goal, Measurement
 from bench.lab import Lab, lab
 from picoclaw_fleet.assignment import Assignment
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.fleet import Fleet
 
 _EACH = 5

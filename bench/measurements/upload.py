@@ -18,7 +18,7 @@ from bench.contenders.shell import masters
 from bench.figures import Goal, Measurement, in_turn
 from bench.lab import Lab, lab
 from bench.memory import forget_peak, held_mb, peak_mb
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.fleet import LONGEST_WAIT_SECONDS, Fleet
 from picoclaw_fleet.rollout import HostProgress
 from picoclaw_fleet.rollout.rollout import UPLOADS

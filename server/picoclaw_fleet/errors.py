@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from picoclaw_fleet.plain_text import one_line
+from picoclaw_fleet.text.plain_text import one_line
 
 
 class State(StrEnum):

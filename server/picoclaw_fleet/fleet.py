@@ -20,10 +20,11 @@ from anyio import AsyncContextManagerMixin
 from picoclaw_fleet import report
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.caller import Caller
-from picoclaw_fleet.config_files import ConfigSource
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.file import ConfigSource
+from picoclaw_fleet.config.inventory import Host, Inventory
+from picoclaw_fleet.config.roster import Roster
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.errors import HostError, LedgerError, Reason, State, UsageError
-from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.jobs.adoption import Adoption
 from picoclaw_fleet.jobs.board import Board, HostView
 from picoclaw_fleet.jobs.dispatcher import Dispatcher
@@ -37,7 +38,6 @@ from picoclaw_fleet.progress import Progress, reporting
 from picoclaw_fleet.releases.source import ReleaseSource
 from picoclaw_fleet.results import BatchResult, HostsResult, JobResult, JobsResult, Result
 from picoclaw_fleet.rollout import HostRun, OnChange, Rollout
-from picoclaw_fleet.roster import Roster
 from picoclaw_fleet.transport import Pool
 
 logger = logging.getLogger(__name__)

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from picoclaw_fleet.config_values import canonical_arch
+from picoclaw_fleet.config.inventory import Host
+from picoclaw_fleet.config.values import canonical_arch
 from picoclaw_fleet.errors import State
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import PAGE_CHARACTERS, OutputStore, Page
-from picoclaw_fleet.plain_text import one_line
-from picoclaw_fleet.redaction import Redactor
 from picoclaw_fleet.results import BatchResult, Counts, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
 from picoclaw_fleet.rollout import HostRun, Outcome
-from picoclaw_fleet.wording import with_reason
+from picoclaw_fleet.text.plain_text import one_line
+from picoclaw_fleet.text.redaction import Redactor
+from picoclaw_fleet.text.wording import with_reason
 
 CALL_CHARACTERS = 40_000
 """At most so much worker output goes into one reply."""

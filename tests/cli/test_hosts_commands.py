@@ -9,7 +9,7 @@ from tests.cli.terminal import Shell, terminal
 from tests.embedded_fleet import EmbeddedFleet
 from tests.servers import ClientKey, OpenSshServer
 
-from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.config.file import TEMPLATE
 from picoclaw_fleet.results import HostsResult
 
 

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from picoclaw_fleet.config_files import DEFAULT_PATH
+from picoclaw_fleet.config.file import DEFAULT_PATH
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (

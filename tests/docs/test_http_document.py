@@ -11,7 +11,7 @@ import pytest
 from tests.docs.snippets import ROOT, audit_line
 
 from picoclaw_fleet.caller import Caller
-from picoclaw_fleet.config import HttpConfig
+from picoclaw_fleet.config.model import HttpConfig
 from picoclaw_fleet.mcp_server import http, limits
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.call import READS_RESOURCE, Call, Outcome

@@ -13,7 +13,7 @@ from tests.docs.place import place
 from tests.docs.snippets import DOCUMENTS, ROOT, SCRIPTS, SHELLS, Snippet, audit_line, script, snippets
 
 from picoclaw_fleet.cli.app import build
-from picoclaw_fleet.config_files import load_config
+from picoclaw_fleet.config.file import load_config
 
 PASSED_OVER = {
     "uv": "it takes the package from an index, and leaves it installed",

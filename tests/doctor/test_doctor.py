@@ -14,7 +14,7 @@ import pytest
 from tests.faults.hosts import Disk
 
 from picoclaw_fleet.clients import client_named, install, launch_of
-from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.config.file import TEMPLATE
 from picoclaw_fleet.doctor import Diagnosis, Finding, Level, examine
 from picoclaw_fleet.jobs.ledger import Ledger
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 from tests.embedded_fleet import EmbeddedFleet
 
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.jobs.ledger import Ledger

@@ -10,9 +10,9 @@ import pytest
 from tests.embedded_fleet import EmbeddedFleet
 from tests.jobs.scenario import SECONDS, controller, end
 
-from picoclaw_fleet.config import FleetConfig
+from picoclaw_fleet.config.inventory import Inventory
+from picoclaw_fleet.config.model import FleetConfig
 from picoclaw_fleet.fleet import Fleet
-from picoclaw_fleet.inventory import Inventory
 from picoclaw_fleet.jobs import housekeeping
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.jobs.housekeeping import Housekeeping

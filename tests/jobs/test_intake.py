@@ -9,8 +9,8 @@ import pytest
 from tests.servers import NOBODY
 
 from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.config.inventory import Inventory
 from picoclaw_fleet.errors import Reason, UsageError
-from picoclaw_fleet.inventory import Inventory
 from picoclaw_fleet.jobs.intake import LONGEST_TIMEOUT_SECONDS, Mode, new_job, new_jobs
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.worker.contract import MAX_TASK_BYTES

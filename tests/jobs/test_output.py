@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.faults.hosts import Disk
 
 from picoclaw_fleet.jobs.output import OutputStore
-from picoclaw_fleet.plain_text import clean
+from picoclaw_fleet.text.plain_text import clean
 
 KEY = "a-secret-of-these-tests"
 MARK = "\n🦞 ".encode()

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, Era, stdio
 
-from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.config.file import TEMPLATE
 
 
 async def test_the_first_call_without_a_config_creates_the_template_and_says_what_to_edit(

@@ -11,7 +11,7 @@ import pytest
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, Era, stdio
 
-from picoclaw_fleet.config_files import DEFAULT_PATH
+from picoclaw_fleet.config.file import DEFAULT_PATH
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from tests.quick_start import quick_command
 
 from picoclaw_fleet.bearer_token import digest_of, new_token
 from picoclaw_fleet.caller import Caller
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.errors import ConfigError
 from picoclaw_fleet.mcp_server.tokens import Tokens
-from picoclaw_fleet.secret_shapes import looks_like_secret
+from picoclaw_fleet.text.secret_shapes import looks_like_secret
 
 HOSTS = [{"name": "a", "host": "127.0.0.1"}]
 

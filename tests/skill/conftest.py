@@ -12,7 +12,7 @@ from tests.servers import ClientKey, DropbearServer, OpenSshServer, required
 from tests.skill.desk import Desk
 from tests.skill.worker import Worker
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 
 
 @pytest.fixture

@@ -17,9 +17,9 @@ from typing import Any
 
 import anyio
 
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.fleet import Fleet
-from picoclaw_fleet.inventory import Host
 
 SKILL = Path(__file__).parents[2] / "skill" / "picoclaw-fleet"
 SCRIPTS = SKILL / "scripts"

@@ -17,7 +17,7 @@ from tests.skill.worker import Worker
 from tests.standin import API_KEY
 from tests.worker.site import processes_with, wait_for_exit
 
-from picoclaw_fleet.secret_shapes import KEY_SHAPES
+from picoclaw_fleet.text.secret_shapes import KEY_SHAPES
 
 
 async def test_each_outcome_has_its_exit_code_on_every_kind_of_host(desk: Desk, any_worker: Worker) -> None:

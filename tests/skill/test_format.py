@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.skill.desk import SCRIPTS, SKILL
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig
-from picoclaw_fleet.config_files import DEFAULT_PATH, TEMPLATE
+from picoclaw_fleet.config.file import DEFAULT_PATH, TEMPLATE
+from picoclaw_fleet.config.model import Defaults, FleetConfig, HostConfig
 from picoclaw_fleet.worker.model_access import ModelAccess
 from picoclaw_fleet.worker.model_table import PROVIDERS
 from picoclaw_fleet.worker.picoclaw_config import settings_for

@@ -12,7 +12,7 @@ from tests.skill.desk import GONE, Desk
 from tests.skill.worker import Worker
 from tests.standin import install
 
-from picoclaw_fleet.config_files import TEMPLATE
+from picoclaw_fleet.config.file import TEMPLATE
 
 
 async def test_each_host_has_its_row_in_the_order_of_the_config(tmp_path: Path, key: ClientKey, desk: Desk) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.standin import install, set_knobs
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from tests.servers import NOBODY
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 
 
 class Mute:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from tests.servers import ClientKey, OpenSshServer
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.transport import Command, Pool
 
 MEGABYTE = 1 << 20

@@ -13,8 +13,8 @@ import anyio
 import pytest
 from tests.servers import ClientKey, OpenSshServer, required
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 
 SECRET = "correct horse battery"

@@ -12,8 +12,8 @@ import anyio
 import pytest
 from tests.servers import NOBODY, ClientKey
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import EmbeddedHost, Pool
 
 

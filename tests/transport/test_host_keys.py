@@ -11,8 +11,8 @@ import asyncssh
 import pytest
 from tests.servers import ClientKey, OpenSshServer, make_host_key, required
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool, trust
 
 

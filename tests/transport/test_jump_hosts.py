@@ -16,8 +16,8 @@ import asyncssh
 import pytest
 from tests.servers import NOBODY, ClientKey, DropbearServer, OpenSshServer
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 
 ACCEPTED = "Accepted publickey"

@@ -14,8 +14,8 @@ import anyio
 import pytest
 from tests.servers import NOBODY, ClientKey, OpenSshServer
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Lane, Pool
 
 ACCEPTED = "Accepted publickey"

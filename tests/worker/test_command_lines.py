@@ -21,8 +21,8 @@ from tests.worker.site import make_shell
 
 from picoclaw_fleet.clients.client import Client
 from picoclaw_fleet.clients.launch import Launch
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import LocalFile, Pool, upload
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.contract import Order, install_runner, new_job_id

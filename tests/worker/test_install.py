@@ -19,8 +19,8 @@ import pytest
 from tests import standin
 from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, NAME, SECONDS, DeploySite, holding, tree
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.rollout import HostResult, Outcome
 from picoclaw_fleet.worker.contract import Order, install_runner, new_job_id, start
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from tests.deploy_site import KEY, KEY_VARIABLE, NAME, REPOSITORY, DeploySite, holding
 from tests.deploying_child import deploy
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.rollout import Outcome
 from picoclaw_fleet.worker.probe import PicoclawState
 

@@ -14,8 +14,8 @@ from tests.servers import ClientKey, required
 from tests.standin import API_KEY, configure, install, runs
 from tests.worker.site import processes_with, wait_for_exit
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.probe import FULL_LOOK_SECONDS, Facts, PicoclawState, probe

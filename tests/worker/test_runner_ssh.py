@@ -15,8 +15,8 @@ from tests.servers import ClientKey, DropbearServer
 from tests.standin import install, runs, set_knobs
 from tests.worker.site import command_of, processes_with, running, wait_for_exit
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.contract import (

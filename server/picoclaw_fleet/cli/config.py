@@ -18,7 +18,7 @@ def config() -> None:
 @common
 def show(config: str | None) -> None:
     """Print the fleet config as it is understood, as JSON."""
-    from picoclaw_fleet.config_files import ConfigSource, config_path
+    from picoclaw_fleet.config.file import ConfigSource, config_path
 
     loaded = ConfigSource(config_path(config)).current()
     click.echo(json.dumps(loaded.model_dump(mode="json", exclude_unset=True), indent=2, ensure_ascii=False))
@@ -28,7 +28,7 @@ def show(config: str | None) -> None:
 @common
 def path(config: str | None) -> None:
     """Print where the fleet config is looked for."""
-    from picoclaw_fleet.config_files import config_path
+    from picoclaw_fleet.config.file import config_path
 
     click.echo(config_path(config))
 
@@ -36,7 +36,7 @@ def path(config: str | None) -> None:
 @config.command()
 def schema() -> None:
     """Print the JSON schema of the fleet config, for editors."""
-    from picoclaw_fleet.config import FleetConfig
+    from picoclaw_fleet.config.model import FleetConfig
 
     document = {"$schema": "https://json-schema.org/draft/2020-12/schema", **FleetConfig.model_json_schema()}
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

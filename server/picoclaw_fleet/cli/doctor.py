@@ -34,7 +34,7 @@ def doctor(probe: bool, as_json: bool, config: str | None) -> None:
     """
     import anyio
 
-    from picoclaw_fleet.config_files import config_path
+    from picoclaw_fleet.config.file import config_path
     from picoclaw_fleet.doctor import examine
 
     async def look() -> ExitCode:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from picoclaw_fleet.clients import json_text
-from picoclaw_fleet.config_files import TEMPLATE, load_config
+from picoclaw_fleet.config.file import TEMPLATE, load_config
+from picoclaw_fleet.config.inventory import Host, Inventory
 from picoclaw_fleet.errors import ConfigError, UsageError
 from picoclaw_fleet.folder_lock import alone_in
-from picoclaw_fleet.inventory import Host, Inventory
 from picoclaw_fleet.whole_file import write_whole
 
 

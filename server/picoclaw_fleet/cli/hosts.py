@@ -12,12 +12,12 @@ from picoclaw_fleet.cli.exit_codes import ExitCode
 from picoclaw_fleet.cli.options import SELECTORS, common, complete_hosts, hosts_argument, json_option, with_fleet
 from picoclaw_fleet.cli.options import inventory as read_inventory
 from picoclaw_fleet.cli.output import print_json, print_notices, print_table, say, trouble
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.text.wording import counted
 
 if TYPE_CHECKING:
     from picoclaw_fleet.cli.documents import ConfiguredHost
+    from picoclaw_fleet.config.inventory import Host, Inventory
     from picoclaw_fleet.fleet import Fleet
-    from picoclaw_fleet.inventory import Host, Inventory
     from picoclaw_fleet.results import HostEntry, HostsResult
 
 

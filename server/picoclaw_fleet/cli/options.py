@@ -11,8 +11,8 @@ import click
 from picoclaw_fleet.cli.boundary import VERBOSITY
 
 if TYPE_CHECKING:
+    from picoclaw_fleet.config.inventory import Inventory
     from picoclaw_fleet.fleet import Fleet
-    from picoclaw_fleet.inventory import Inventory
 
 T = TypeVar("T")
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -69,8 +69,8 @@ def inventory(config: str | None) -> Inventory:
     Raises:
         ConfigError: The config can't be used.
     """
-    from picoclaw_fleet.config_files import ConfigSource, config_path
-    from picoclaw_fleet.inventory import Inventory
+    from picoclaw_fleet.config.file import ConfigSource, config_path
+    from picoclaw_fleet.config.inventory import Inventory
 
     return Inventory.from_config(ConfigSource(config_path(config)).current())
 
@@ -84,7 +84,7 @@ def with_fleet(config: str | None, work: Callable[[Fleet], Awaitable[T]]) -> T:
     import anyio
 
     # What stands on asyncssh takes a while to import; help and completion need not wait for it.
-    from picoclaw_fleet.config_files import ConfigSource, config_path
+    from picoclaw_fleet.config.file import ConfigSource, config_path
     from picoclaw_fleet.fleet import Fleet
 
     async def run() -> T:

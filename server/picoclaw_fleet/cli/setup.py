@@ -15,7 +15,7 @@ from picoclaw_fleet.cli.output import say
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from picoclaw_fleet.inventory import Host, Inventory
+    from picoclaw_fleet.config.inventory import Host, Inventory
 
 
 @click.command()
@@ -25,7 +25,7 @@ def init(config: str | None) -> None:
 
     Only its owner may read it. One that exists is left as it is.
     """
-    from picoclaw_fleet.config_files import config_path, create_template
+    from picoclaw_fleet.config.file import config_path, create_template
 
     path = config_path(config)
     created = create_template(path)
@@ -61,7 +61,7 @@ def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any
     import anyio
 
     from picoclaw_fleet.cli.host_entry import Draft
-    from picoclaw_fleet.config_files import config_path
+    from picoclaw_fleet.config.file import config_path
 
     draft = Draft.of(config_path(config), {"name": name, **_asked(answers)})
     if no_check or anyio.run(_can_be_used, draft.fleet, draft.host, yes):
@@ -101,25 +101,25 @@ def _answer_or_none(question: str, understand: Callable[[str], str | int]) -> st
 
 
 def _address(answer: str) -> str:
-    from picoclaw_fleet.config_values import ADDRESS
+    from picoclaw_fleet.config.values import ADDRESS
 
     return _of_form(ADDRESS, answer)
 
 
 def _port(answer: str) -> int:
-    from picoclaw_fleet.config_values import HIGHEST_PORT
+    from picoclaw_fleet.config.values import HIGHEST_PORT
 
     return click.IntRange(1, HIGHEST_PORT)(answer)
 
 
 def _login(answer: str) -> str:
-    from picoclaw_fleet.config_values import LOGIN
+    from picoclaw_fleet.config.values import LOGIN
 
     return _of_form(LOGIN, answer)
 
 
 def _key_file(answer: str) -> str:
-    from picoclaw_fleet.config_values import FILE, expand_home
+    from picoclaw_fleet.config.values import FILE, expand_home
 
     if not expand_home(_of_form(FILE, answer)).is_file():
         raise click.BadParameter(f"there is no file {answer}.")
@@ -127,7 +127,7 @@ def _key_file(answer: str) -> str:
 
 
 def _of_form(form: str, answer: str) -> str:
-    from picoclaw_fleet.config_values import FORMS
+    from picoclaw_fleet.config.values import FORMS
 
     if not re.fullmatch(form, answer):
         raise click.BadParameter(f"it {FORMS[form]}.")

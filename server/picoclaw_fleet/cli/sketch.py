@@ -11,7 +11,7 @@ from picoclaw_fleet.cli.live import Picture, Row
 from picoclaw_fleet.cli.output import size
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import JobEntry
-from picoclaw_fleet.wording import counted, with_reason
+from picoclaw_fleet.text.wording import counted, with_reason
 
 
 class Sketch:

@@ -31,7 +31,7 @@ def token(name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     The token is shown now and never again: it goes to the client, and the line with its hash into the fleet config.
     """
     from picoclaw_fleet.cli.documents import MadeToken, TokenEntry
-    from picoclaw_fleet.config_values import FORMS, NAME
+    from picoclaw_fleet.config.values import FORMS, NAME
 
     if re.fullmatch(NAME, name) is None:
         raise UsageError(f"A token's name {FORMS[NAME]}.")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from picoclaw_fleet.clients.client import Client
 from picoclaw_fleet.clients.launch import SCRIPT
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.nearest import nearest
+from picoclaw_fleet.text.nearest import nearest
 
 CLIENTS = ("claude-code", "claude-desktop", "cursor", "vscode", "codex", "gemini", "zed", "openclaw")
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from picoclaw_fleet.config_files import DEFAULT_PATH, PATH_VARIABLE, config_path, load_config
-from picoclaw_fleet.config_values import expand_home, referenced_variable
+from picoclaw_fleet.config.file import DEFAULT_PATH, PATH_VARIABLE, config_path, load_config
+from picoclaw_fleet.config.inventory import Inventory
+from picoclaw_fleet.config.values import expand_home, referenced_variable
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.inventory import Inventory
 
 SCRIPT = "picoclaw-fleet"
 STATE_VARIABLE = "PICOCLAW_FLEET_STATE_DIR"

@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from picoclaw_fleet.config_files import TEMPLATE, load_config
-from picoclaw_fleet.config_values import referenced_variable
+from picoclaw_fleet.config.file import TEMPLATE, load_config
+from picoclaw_fleet.config.inventory import Host, Inventory
+from picoclaw_fleet.config.values import referenced_variable
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
 from picoclaw_fleet.errors import HostError, Reason, UsageError
-from picoclaw_fleet.inventory import Host, Inventory
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.text.wording import counted
 
 _OTHERS_MAY_WRITE = 0o022
 _OTHERS_MAY_READ = 0o077

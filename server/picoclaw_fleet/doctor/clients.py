@@ -9,8 +9,8 @@ from typing import Any, cast
 
 from picoclaw_fleet.clients import CLIENTS, Client, client_named, installed_entry
 from picoclaw_fleet.clients.launch import AGENT_VARIABLE
-from picoclaw_fleet.config_files import PATH_VARIABLE
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.file import PATH_VARIABLE
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.doctor.finding import Finding, Level, ok, warning
 from picoclaw_fleet.errors import UsageError
 

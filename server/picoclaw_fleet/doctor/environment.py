@@ -12,7 +12,7 @@ from pathlib import Path
 from picoclaw_fleet import __version__
 from picoclaw_fleet.clients.launch import AGENT_VARIABLE
 from picoclaw_fleet.doctor.finding import Finding, error, ok, warning
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.text.wording import counted
 
 _AGENT_SECONDS = 3.0
 _LIST_KEYS = b"\0\0\0\1\x0b"

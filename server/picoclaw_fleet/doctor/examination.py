@@ -13,7 +13,7 @@ from picoclaw_fleet.doctor.clients import clients
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
 from picoclaw_fleet.errors import LedgerError, UsageError
 from picoclaw_fleet.results import HostEntry, Result
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.text.wording import counted
 
 
 class Diagnosis(Result):
@@ -54,7 +54,7 @@ async def examine(path: Path, *, probe: bool = False, environ: Mapping[str, str]
 
 
 async def _probe(path: Path, found: list[Finding]) -> Sequence[str]:
-    from picoclaw_fleet.config_files import ConfigSource
+    from picoclaw_fleet.config.file import ConfigSource
     from picoclaw_fleet.fleet import Fleet
 
     try:

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from picoclaw_fleet.doctor.finding import Finding, error, ok, warning
-from picoclaw_fleet.wording import counted
+from picoclaw_fleet.text.wording import counted
 
 _LEAST_FREE = 200 << 20
 

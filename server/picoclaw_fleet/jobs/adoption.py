@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import anyio
 from anyio.abc import TaskGroup
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import FleetError, HostError, LedgerError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Container, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import CONTACT_REASONS, HostError, LedgerError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board, HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.redaction import Redactor
+from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.probe import Facts, PicoclawState, probe
 from picoclaw_fleet.worker.settings import secrets_of

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import anyio
 from anyio.abc import TaskGroup
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason, State
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.batch_run import BatchRun, Install
 from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
 from picoclaw_fleet.jobs.ledger import Ledger

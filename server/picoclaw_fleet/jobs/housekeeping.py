@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, LedgerError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import Board
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.output import OutputStore

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.config.inventory import Inventory
 from picoclaw_fleet.errors import Reason, UsageError
-from picoclaw_fleet.inventory import Inventory
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.worker.answer import as_message
 from picoclaw_fleet.worker.contract import MAX_TASK_BYTES

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from picoclaw_fleet.plain_text import ESCAPES, clean
-from picoclaw_fleet.redaction import Redactor
+from picoclaw_fleet.text.plain_text import ESCAPES, clean
+from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.worker.answer import AnswerSplitter
 
 logger = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import CONTACT_REASONS, HostError, LedgerError, Reason, State
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
 from picoclaw_fleet.jobs.output import OutputStore
-from picoclaw_fleet.plain_text import clean
-from picoclaw_fleet.redaction import Redactor
+from picoclaw_fleet.text.plain_text import clean
+from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
 from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message

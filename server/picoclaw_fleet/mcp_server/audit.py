@@ -89,7 +89,7 @@ class AuditLog:
             entry["resource"] = call.resource[:_LONGEST_URI]
         if self._tasks and call.tasks:
             # Servers without this option need not wait for its patterns to be compiled.
-            from picoclaw_fleet.redaction import Redactor
+            from picoclaw_fleet.text.redaction import Redactor
 
             entry["tasks"] = [Redactor(()).redact(task) for task in call.tasks]
         return entry

@@ -16,7 +16,7 @@ from picoclaw_fleet.errors import FleetError
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.call import Call, caller_of
 from picoclaw_fleet.mcp_server.schema import portable
-from picoclaw_fleet.nearest import nearest
+from picoclaw_fleet.text.nearest import nearest
 
 _MOST_PROBLEMS = 10
 _LONGEST_NAME = 80

@@ -18,9 +18,9 @@ import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from picoclaw_fleet.config import HttpConfig
-from picoclaw_fleet.config_files import ConfigSource, config_path
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.file import ConfigSource, config_path
+from picoclaw_fleet.config.model import HttpConfig
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.errors import UsageError
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.gate import AddressCheck, Admission, addressing

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from picoclaw_fleet.errors import UsageError
 from picoclaw_fleet.mcp_server.boundary import FleetTool
 from picoclaw_fleet.mcp_server.tools import TOOLS
-from picoclaw_fleet.nearest import nearest
+from picoclaw_fleet.text.nearest import nearest
 
 
 def offered(*, read_only: bool = False, names: Sequence[str] = ()) -> list[FleetTool]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
-from picoclaw_fleet.wording import with_reason
+from picoclaw_fleet.text.wording import with_reason
 
 _COLUMNS = ("host", "picoclaw", "version", "arch", "load", "mem MB", "disk MB", "running", "free", "ms")
 

@@ -19,8 +19,8 @@ from picoclaw_fleet.mcp_server.offer import offered
 from picoclaw_fleet.mcp_server.resources import FleetServer, declare
 from picoclaw_fleet.mcp_server.session import Session
 from picoclaw_fleet.mcp_server.tools import TOOLS
-from picoclaw_fleet.plain_text import clean, one_line
 from picoclaw_fleet.serving import Serving
+from picoclaw_fleet.text.plain_text import clean, one_line
 
 INSTRUCTIONS = """\
 Hands out work to a fleet of machines ("hosts"), each with a small AI agent on it, PicoClaw, reached over SSH.

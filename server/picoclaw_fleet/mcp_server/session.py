@@ -54,7 +54,7 @@ class Session(AsyncContextManagerMixin):
 
     async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
         # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.
-        from picoclaw_fleet.config_files import ConfigSource, config_path
+        from picoclaw_fleet.config.file import ConfigSource, config_path
         from picoclaw_fleet.fleet import Fleet
 
         async with Fleet(ConfigSource(config_path(self._config))) as fleet:

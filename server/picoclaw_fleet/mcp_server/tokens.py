@@ -7,8 +7,8 @@ import re
 
 from picoclaw_fleet.bearer_token import digest_of
 from picoclaw_fleet.caller import Caller
-from picoclaw_fleet.config import HttpConfig
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
+from picoclaw_fleet.config.model import HttpConfig
 from picoclaw_fleet.errors import ConfigError
 
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{16,256}=*)", re.IGNORECASE)

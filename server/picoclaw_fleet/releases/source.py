@@ -7,8 +7,8 @@ from pathlib import Path
 
 import platformdirs
 
-from picoclaw_fleet.config import Defaults
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.model import Defaults
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.releases.releases import Releases
 
 REPOSITORIES = ("EricGrill/picoclaw", "sipeed/picoclaw")

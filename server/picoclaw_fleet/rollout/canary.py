@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.worker.install import Installed
 
 CONDEMNING = frozenset({Reason.NOT_READY, Reason.CHECKSUM_MISMATCH})

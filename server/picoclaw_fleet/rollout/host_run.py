@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason, ReleaseError
-from picoclaw_fleet.inventory import Host
 
 
 class Outcome(StrEnum):

@@ -14,8 +14,8 @@ import anyio
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason, ReleaseError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.jobs.board import Board, HostView
 from picoclaw_fleet.releases import Binary, Platform, Releases
 from picoclaw_fleet.releases.assets import tag_spellings

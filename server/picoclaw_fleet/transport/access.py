@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import asyncssh
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.algorithms import ALGORITHMS, HOST_KEYS
 from picoclaw_fleet.transport.credentials import Credentials, Keyring

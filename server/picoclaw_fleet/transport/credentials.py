@@ -11,8 +11,8 @@ import asyncssh
 from asyncssh.agent import SSHAgentClient
 from asyncssh.public_key import CERT_TYPE_USER, SSHKeyPair, SSHOpenSSHCertificate
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.files import FileCache
 from picoclaw_fleet.transport.key_files import Identity, KeyFileError, read_identity, read_user_certificate
 from picoclaw_fleet.transport.ssh_config import Settings

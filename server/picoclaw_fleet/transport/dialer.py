@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import asyncssh
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.access import Access
 from picoclaw_fleet.transport.connection import Connection
 from picoclaw_fleet.transport.faults import Attempt, Stage

@@ -10,8 +10,8 @@ from pathlib import Path
 import asyncssh
 from asyncssh.known_hosts import SSHKnownHosts
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.algorithms import HOST_KEYS
 from picoclaw_fleet.transport.files import FileCache, Note
 from picoclaw_fleet.transport.ssh_config import Settings

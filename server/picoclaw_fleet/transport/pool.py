@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self, TypeVar
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.access import Access, Accesses, identity
 from picoclaw_fleet.transport.berths import Lane

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.ssh_config import Settings
 

@@ -11,8 +11,8 @@ from typing import cast
 
 from asyncssh.config import SSHClientConfig, SSHConfig
 
-from picoclaw_fleet.config_values import expand_home
-from picoclaw_fleet.inventory import Host
+from picoclaw_fleet.config.inventory import Host
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.transport.algorithms import ALGORITHMS
 from picoclaw_fleet.transport.files import Note
 

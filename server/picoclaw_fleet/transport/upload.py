@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.command import WRITE_PIECE, Command
 from picoclaw_fleet.transport.pool import Pool

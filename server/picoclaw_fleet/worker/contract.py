@@ -20,8 +20,8 @@ from importlib import resources
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Command, Lane, Pool
 from picoclaw_fleet.worker.host_number import count, seconds
 

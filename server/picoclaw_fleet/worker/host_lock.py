@@ -17,8 +17,8 @@ from pathlib import Path
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.contract import new_nonce
 from picoclaw_fleet.worker.script import INSTALL, Said, run_script

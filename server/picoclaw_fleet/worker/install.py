@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, field
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import LocalFile, Pool, upload
 from picoclaw_fleet.worker.contract import fleet_folder
 from picoclaw_fleet.worker.host_lock import PATIENCE_SECONDS, HostLock, lock_lost

@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.worker.model_table import PROVIDERS
 
 

@@ -10,10 +10,10 @@ from enum import StrEnum
 from importlib import resources
 from typing import Any
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.plain_text import clean
-from picoclaw_fleet.redaction import Redactor
+from picoclaw_fleet.text.plain_text import clean
+from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import host_number
 from picoclaw_fleet.worker.contract import RUNNER_NAME, new_nonce

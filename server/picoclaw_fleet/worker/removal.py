@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.host_lock import HostLock, lock_lost
 from picoclaw_fleet.worker.install import OnStep

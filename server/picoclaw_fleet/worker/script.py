@@ -14,10 +14,10 @@ from importlib import resources
 
 import anyio
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
-from picoclaw_fleet.plain_text import clean
-from picoclaw_fleet.redaction import Redactor
+from picoclaw_fleet.text.plain_text import clean
+from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker.contract import new_nonce
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from picoclaw_fleet.config_values import referenced_variable
+from picoclaw_fleet.config.inventory import Host
+from picoclaw_fleet.config.values import referenced_variable
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.inventory import Host
 from picoclaw_fleet.worker.model_access import key_variable
 
 _SHORTEST_SECRET = 8

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picoclaw_fleet.config import FleetConfig
+from picoclaw_fleet.config.inventory import Host, Inventory
+from picoclaw_fleet.config.model import FleetConfig
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.inventory import Host, Inventory
 
 
 def inventory(*hosts: dict[str, Any], **defaults: Any) -> Inventory:

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationE
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.secret_shapes import looks_like_secret, names_a_secret
+from picoclaw_fleet.text.secret_shapes import looks_like_secret, names_a_secret
 
 HIGHEST_PORT = 65_535
 RESERVED_NAMES = ("all", "none")

@@ -10,12 +10,12 @@ from typing import cast
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig, HttpConfig, TokenConfig
-from picoclaw_fleet.config_values import FORMS
+from picoclaw_fleet.config.json_source import JsonSource, KeyPath
+from picoclaw_fleet.config.model import Defaults, FleetConfig, HostConfig, HttpConfig, TokenConfig
+from picoclaw_fleet.config.values import FORMS
 from picoclaw_fleet.errors import ConfigError
-from picoclaw_fleet.json_source import JsonSource, KeyPath
-from picoclaw_fleet.nearest import nearest
-from picoclaw_fleet.secret_shapes import looks_like_secret, names_a_secret
+from picoclaw_fleet.text.nearest import nearest
+from picoclaw_fleet.text.secret_shapes import looks_like_secret, names_a_secret
 
 MOST_SHOWN = 20
 

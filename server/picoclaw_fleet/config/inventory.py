@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from picoclaw_fleet.config import (
+from picoclaw_fleet.config.model import (
     API_KEY_ENV,
     CONNECT_TIMEOUT,
     IDLE_TIMEOUT,
@@ -18,10 +18,10 @@ from picoclaw_fleet.config import (
     FleetConfig,
     HostConfig,
 )
-from picoclaw_fleet.config_values import canonical_arch, expand_home
+from picoclaw_fleet.config.name_pattern import NamePattern, split_at_commas
+from picoclaw_fleet.config.values import canonical_arch, expand_home
 from picoclaw_fleet.errors import UsageError
-from picoclaw_fleet.name_pattern import NamePattern, split_at_commas
-from picoclaw_fleet.nearest import nearest
+from picoclaw_fleet.text.nearest import nearest
 
 MOST_LISTED = 10
 MOST_PATTERNS = 100

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from picoclaw_fleet.config import FleetConfig
-from picoclaw_fleet.config_files import TEMPLATE, ConfigSource, config_path, create_template, load_config
+from picoclaw_fleet.config.file import TEMPLATE, ConfigSource, config_path, create_template, load_config
+from picoclaw_fleet.config.model import FleetConfig
 from picoclaw_fleet.errors import ConfigError, FleetError
 
 # Byte for byte what the user's skill tells to write.

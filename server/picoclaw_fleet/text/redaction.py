@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from pydantic_core import SchemaValidator, core_schema
 
-from picoclaw_fleet.secret_shapes import (
+from picoclaw_fleet.text.secret_shapes import (
     KEY,
     KEY_SIGN,
     LONG_KEY_SHAPES,

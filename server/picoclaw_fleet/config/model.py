@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from picoclaw_fleet.bearer_token import SCOPES, Scope
-from picoclaw_fleet.config_values import (
+from picoclaw_fleet.config.values import (
     Address,
     Alias,
     Arch,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from picoclaw_fleet.redaction import PLACEHOLDER, Redactor
-from picoclaw_fleet.secret_shapes import KEY, KEY_SHAPES, LONG_KEY_SHAPES, looks_like_secret
+from picoclaw_fleet.text.redaction import PLACEHOLDER, Redactor
+from picoclaw_fleet.text.secret_shapes import KEY, KEY_SHAPES, LONG_KEY_SHAPES, looks_like_secret
 
 KNOWN = ("correct-horse-battery", "correct-horse", "pässwörd-ü", "a+b(c)[d]*", "x" * 400)
 SHAPES = (

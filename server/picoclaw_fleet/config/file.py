@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from picoclaw_fleet.config import FleetConfig
-from picoclaw_fleet.config_problems import config_error, problems_in
-from picoclaw_fleet.config_values import expand_home
+from picoclaw_fleet.config.json_source import JsonSource
+from picoclaw_fleet.config.model import FleetConfig
+from picoclaw_fleet.config.problems import config_error, problems_in
+from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.errors import ConfigError
-from picoclaw_fleet.json_source import JsonSource
 
 DEFAULT_PATH = "~/.openclaw/workspace/config/picoclaw-fleet.json"
 PATH_VARIABLE = "PICOCLAW_FLEET_CONFIG"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from picoclaw_fleet.config import Defaults
-from picoclaw_fleet.config_files import ConfigSource
+from picoclaw_fleet.config.file import ConfigSource
+from picoclaw_fleet.config.inventory import Host, Inventory
+from picoclaw_fleet.config.model import Defaults
 from picoclaw_fleet.errors import ConfigError
-from picoclaw_fleet.inventory import Host, Inventory
 
 
 class Roster:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
-from picoclaw_fleet.config import Defaults, FleetConfig, HostConfig
-from picoclaw_fleet.config_values import (
+from picoclaw_fleet.config.model import Defaults, FleetConfig, HostConfig
+from picoclaw_fleet.config.values import (
     ALIAS,
     FILE,
     FORMS,

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from picoclaw_fleet.secret_shapes import looks_like_secret, names_a_secret
+from picoclaw_fleet.text.secret_shapes import looks_like_secret, names_a_secret
 
 # Put together here, so that no scanner takes this file for a leak.
 SECRETS = [
