@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -18,6 +20,12 @@ settings.load_profile("repeatable")
 
 # They want 1.5 GB of other people's programs; `make clients` names them.
 collect_ignore = ["real_clients"]
+
+# Under `nohup`, and in the background of a script, what the tests start would inherit that these are ignored. A handler
+# is not inherited.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.fixture(scope="session")
