@@ -25,7 +25,7 @@ collect_ignore = ["real_clients"]
 # is not inherited.
 for number in (signal.SIGHUP, signal.SIGINT):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, lambda number, frame: None)
 
 
 @pytest.fixture(scope="session")
