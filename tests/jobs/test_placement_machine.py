@@ -129,3 +129,12 @@ def test_the_burden_is_what_runs_and_the_load_per_processor_against_the_slots() 
     assert view.burden == (1 + 0.5) / 4
     view.jobs |= {"a", "b", "c"}
     assert view.burden == (3 + 0.5) / 4
+
+
+def test_a_host_that_is_down_or_full_for_days_is_still_left_alone_for_minutes_only() -> None:
+    view = HostView(HOST)
+    for _ in range(2000):
+        view.note_failure(HostError("is down.", host="ada", reason=Reason.UNREACHABLE))
+        view.note_full()
+    assert view.pause_seconds == LONGEST_PAUSE
+    assert view.free == 0

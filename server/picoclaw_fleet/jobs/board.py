@@ -55,7 +55,8 @@ class HostView:
     probing: anyio.Lock = field(default_factory=anyio.Lock)
     installing: anyio.Lock = field(default_factory=anyio.Lock)
     failures: int = 0
-    _refusals: int = 0
+    _pause: float = 0.0
+    _rest: float = 0.0
 
     @property
     def slots(self) -> int:
@@ -131,7 +132,7 @@ class HostView:
     def note_contact(self, facts: Facts) -> None:
         """Takes in what a probe saw."""
         self.facts, self.trouble = facts, None
-        self.failures, self.left_alone_until = 0, 0.0
+        self.failures, self._pause, self.left_alone_until = 0, 0.0, 0.0
 
     def note_runner(self, *, there: bool) -> None:
         """Takes in whether our runner lies there."""
@@ -141,19 +142,18 @@ class HostView:
     def note_failure(self, trouble: HostError) -> None:
         """Leaves the host alone for a growing time."""
         self.trouble = trouble
-        pause = min(_FIRST_PAUSE_SECONDS * 2**self.failures, _LONGEST_PAUSE_SECONDS)
         self.failures += 1
-        self.left_alone_until = time.monotonic() + pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS) or _FIRST_PAUSE_SECONDS
+        self.left_alone_until = time.monotonic() + self._pause
 
     def note_full(self) -> None:
         """Takes the host for full for a growing time."""
-        pause = min(_FIRST_FULL_SECONDS * 2**self._refusals, _LONGEST_FULL_SECONDS)
-        self._refusals += 1
-        self.full_until = time.monotonic() + pause
+        self._rest = min(2 * self._rest, _LONGEST_FULL_SECONDS) or _FIRST_FULL_SECONDS
+        self.full_until = time.monotonic() + self._rest
 
     def note_accepted(self) -> None:
         """The host took a job."""
-        self._refusals, self.full_until = 0, 0.0
+        self._rest = self.full_until = 0.0
 
 
 class Board:
