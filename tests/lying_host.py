@@ -17,7 +17,7 @@ $nonce memory {memory}
 $nonce running {running}
 $nonce runner
 $nonce machine Linux {arch}
-$nonce cpus 0-3
+$nonce cpus {cpus}
 $nonce home 1 /home
 $nonce disk a b c 99999999
 $nonce picoclaw /usr/bin/picoclaw
@@ -39,6 +39,7 @@ _HONEST = {
     "memory": "1000000 900000",
     "running": "0",
     "arch": "x86_64",
+    "cpus": "0-3",
     "version": "0.2.9",
     "runner": "exit 9",
     "script": "exit 9",
@@ -51,9 +52,9 @@ async def add_lying_host(fleet: EmbeddedFleet, name: str, /, **lies: str) -> Non
     Args:
         fleet: To which.
         name: Its name in the fleet config.
-        lies: What it says in the place of the truth: `name`, `load`, `memory`, `running`, `arch`, `version`; and what
-            it does, as shell commands that know a `nonce`: `runner` when a job is started, awaited or stopped, `script`
-            when PicoClaw is deployed or taken away.
+        lies: What it says in the place of the truth: `name`, `load`, `memory`, `running`, `arch`, `cpus`, `version`;
+            and what it does, as shell commands that know a `nonce`: `runner` when a job is started, awaited or stopped,
+            `script` when PicoClaw is deployed or taken away.
     """
     folder = fleet.folder / "hosts" / name / "bin"
     folder.mkdir(parents=True)

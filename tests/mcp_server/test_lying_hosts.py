@@ -26,6 +26,7 @@ OF_THE_PROBE = {
     "memory-beyond-numbers": {"memory": f"{'9' * 400} 1"},
     "jobs-below-zero": {"running": "-5"},
     "jobs-beyond-integers": {"running": "9" * 5000},
+    "cpus-beyond-numbers": {"cpus": f"0-{'9' * 400}"},
     "name-of-a-command": {"name": r"\$(touch\${IFS}canary)"},
     "name-of-a-folder": {"name": "../../etc"},
 }

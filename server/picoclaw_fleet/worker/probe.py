@@ -263,5 +263,5 @@ def _count_cpus(online: str) -> int:
     count = 0
     for part in filter(None, online.split(",")):
         first, _, last = part.partition("-")
-        count += int(last or first) - int(first) + 1
+        count += host_number.count(last or first) - host_number.count(first) + 1
     return max(count, 1)
