@@ -38,6 +38,19 @@ async def test_when_all_have_begun_a_few_begin_again() -> None:
     others[2].cancel()
 
 
+async def test_who_comes_at_the_moment_when_all_have_begun_takes_nobody_s_turn() -> None:
+    turns = Turns(1, longest=60)
+    first = await turns.take()
+    others = [asyncio.create_task(turns.take()) for _ in range(5)]
+    assert await begun(others) == 0
+
+    others.append(asyncio.create_task(turns.take()))
+    first.release()
+    with anyio.fail_after(SECONDS):
+        for task in others:
+            (await task).release()
+
+
 async def test_who_takes_long_to_begin_keeps_nobody_waiting() -> None:
     turns = Turns(1, longest=0.01)
     with anyio.fail_after(SECONDS):

@@ -33,7 +33,8 @@ class Turns:
 
     async def take(self) -> Berth:
         """Wait for a turn. It lasts until it is released."""
-        if not self._beginning:
+        # Who was let in may not have got here yet, and others wait behind him.
+        if not self._beginning and not self._places.locked():
             self._places = asyncio.Semaphore(self._at_first)
         await self._places.acquire()
         self._beginning += 1
