@@ -68,6 +68,7 @@ class EmbeddedFleet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await EmbeddedHost.close_all(self.hosts.values())
         await self._exits.aclose()
 
     async def add(

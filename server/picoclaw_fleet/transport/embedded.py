@@ -7,7 +7,7 @@ import getpass
 import os
 import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +53,7 @@ class EmbeddedHost:
         self._key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
         self._server: asyncssh.SSHAcceptor | None = None
         self._connections: set[asyncssh.SSHServerConnection] = set()
+        self._has_served = False
 
     @property
     def port(self) -> int:
@@ -103,12 +104,27 @@ class EmbeddedHost:
 
     async def aclose(self) -> None:
         """Stop listening, drop the connections, and stop all that was started here."""
+        await self.close_all([self])
+
+    @staticmethod
+    async def close_all(hosts: Iterable[EmbeddedHost]) -> None:
+        """Close hosts together: what was started on them is looked for once, among all processes of this machine."""
+        marks: list[bytes] = []
+        for host in hosts:
+            await host._shut()
+            if host._has_served:
+                marks.append(f"{MARK}={host._mark}".encode())
+                host._has_served = False
+        if marks:
+            await asyncio.to_thread(_reap, marks)
+
+    async def _shut(self) -> None:
+        """Stop listening, and drop the connections."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
             self._server = None
         self.drop_connections()
-        await asyncio.to_thread(self._reap)
 
     def drop_connections(self) -> None:
         """Break all connections as a power cut of the network would; what runs goes on."""
@@ -120,6 +136,7 @@ class EmbeddedHost:
             process.stderr.write(b"This host runs single commands only.\n")
             process.exit(1)
             return
+        self._has_served = True
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -142,22 +159,23 @@ class EmbeddedHost:
         else:
             process.exit(status)
 
-    def _reap(self) -> None:
-        """Kill what carries our mark, until two scans in a row find nothing."""
-        clean = 0
-        while clean < 2:
-            found = list(self._marked())
-            clean = 0 if found else clean + 1
-            for pid in found:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
 
-    def _marked(self) -> Iterator[int]:
-        mark = f"{MARK}={self._mark}".encode()
-        for entry in _PROC.glob("[0-9]*"):
-            with suppress(OSError):
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    yield int(entry.name)
+def _reap(marks: Collection[bytes]) -> None:
+    """Kill what carries one of these marks, until two scans in a row find nothing."""
+    clean = 0
+    while clean < 2:
+        found = list(_marked(marks))
+        clean = 0 if found else clean + 1
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _marked(marks: Collection[bytes]) -> Iterator[int]:
+    for entry in _PROC.glob("[0-9]*"):
+        with suppress(OSError):
+            if not set((entry / "environ").read_bytes().split(b"\0")).isdisjoint(marks):
+                yield int(entry.name)
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
