@@ -111,6 +111,21 @@ async def _runs(fleet: Fleet, job_id: str) -> bool:
     return await _state(fleet, job_id) == ("running", None)
 
 
+async def test_a_job_that_is_stopped_while_its_host_does_not_answer_is_cancelled_and_did_not_fail(
+    fleet: EmbeddedFleet, ada: Victim
+) -> None:
+    fleet.entries[0]["connect_timeout"] = 1
+    fleet.write_config()
+    async with controller(fleet) as one:
+        await one.dispatch("first", host="ada")
+        ada.link.stall()
+        ada.link.reset_near()
+        job = await one.dispatch("x", host="ada", wait_seconds=0)
+        await one.cancel(job.job_id)
+        assert await _state(one, job.job_id, SECONDS) == ("cancelled", "cancelled")
+    ada.link.flow()
+
+
 async def test_a_process_that_ends_marks_nothing(fleet: EmbeddedFleet, gate: Gate) -> None:
     async with controller(fleet) as one:
         batch = await one.dispatch_many([Assignment(task="x")] * 5, hosts=["ada"], wait_seconds=0)

@@ -285,10 +285,10 @@ class BatchRun:
         except LedgerError as error:
             # The ledger comes first: what it can't note down waits until it can.
             job.message = error.message
-            self._queue_of(self._choice(job)).appendleft(job)
+            self._put_back(job)
             self._ledger_rests_until = time.monotonic() + _LEDGER_REST_SECONDS
         except HostError as obstacle:
-            self._queue_of(self._choice(job)).appendleft(job)
+            self._put_back(job)
             if obstacle.reason is Reason.NO_SLOT:
                 view.note_full()
             else:
@@ -299,6 +299,13 @@ class BatchRun:
             self._under_way.discard(job)
             view.jobs.discard(job.job_id)
             self._board.note_change()
+
+    def _put_back(self, job: Job) -> None:
+        """Has a job that was not started wait again, unless it is to be stopped by now."""
+        if job.stop_wanted:
+            self._watch.call_off(job)
+        else:
+            self._queue_of(self._choice(job)).appendleft(job)
 
     def _queue_of(self, names: tuple[str, ...]) -> deque[Job]:
         """The queue of the jobs that may go to these hosts."""

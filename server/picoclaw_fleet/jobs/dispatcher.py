@@ -96,13 +96,7 @@ class Dispatcher:
         if job.sent:
             self._tasks.start_soon(self._tell_host, job)
         elif self._ledger.holds(job) and (self._is_withdrawn(job) or not self._is_under_way(job)):
-            if job.host:
-                # Whoever takes it over asks that host, where the id is made unusable.
-                job.sent = True
-                self._ledger.release(job)
-            else:
-                job.cancel("It was cancelled before it was sent.")
-                self._ledger.record(job)
+            self._watch.call_off(job)
 
     def _run(self, jobs: Sequence[Job], max_parallel: int = 0, install: Install | None = None) -> None:
         named = {name for job in jobs for name in job.choice}

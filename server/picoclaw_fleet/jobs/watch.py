@@ -82,8 +82,7 @@ class JobWatch:
         await self._pool.connect(view.host)
         contact = _Contact(self._pool, job, view, facts, order)
         if job.stop_wanted and not contact.in_doubt:
-            job.cancel("It was cancelled before it was sent.")
-            self._ledger.record(job)
+            self.call_off(job)
             return
         job.host, job.address, job.sent = view.host.name, _address(view.host), True
         self._ledger.record(job)
@@ -92,8 +91,7 @@ class JobWatch:
             await self._ledger.committed()
             if self._ledger.is_to_stop(job) and not contact.in_doubt:
                 self._take_back(job, host="")
-                job.cancel("It was cancelled before it was sent.")
-                self._ledger.record(job)
+                self.call_off(job)
                 return
             await self._stay_with(job, contact)
         except (HostError, LedgerError):
@@ -129,6 +127,18 @@ class JobWatch:
             if error.reason is not Reason.NO_SLOT:
                 raise
             self._take_back(job, host=job.host)
+
+    def call_off(self, job: Job) -> None:
+        """Ends a job that is to be stopped and isn't sent.
+
+        One that may have come to a host all the same is left to whoever takes it over: he makes its id unusable there.
+        """
+        if job.host:
+            job.sent = True
+            self._ledger.release(job)
+        else:
+            job.cancel("It was cancelled before it was sent.")
+            self._ledger.record(job)
 
     async def stop(self, job: Job, view: HostView) -> None:
         """Has a host stop a job, and returns when nothing of it is left; who stays with it brings it to its end.
