@@ -87,6 +87,26 @@ async def test_a_jump_host_outside_the_fleet_is_written_out(server: OpenSshServe
     assert f"jump host {place}" in unknown.value.message
 
 
+async def test_what_is_said_to_do_about_an_unknown_key_on_the_way_can_be_done(
+    server: OpenSshServer, gate: Host, inner: Host
+) -> None:
+    known = server.folder / "known"
+    place = f"{server.user}@{server.address}:{server.port}"
+    second = replace(gate, name="second", address=server.addresses[2], known_hosts=known, host_key="")
+    for jump in (place, f"{place},second"):
+        async with Pool({"second": second}.get) as pool:
+            stranger = replace(inner, jump=jump, known_hosts=known)
+            with pytest.raises(HostError) as unknown:
+                await pool.run(stranger, "true")
+            # Neither an address nor what is only reached through another host is anything for `trust`.
+            assert "fleet trust" not in unknown.value.next_step
+            told, line = unknown.value.next_step.split(f"add this line to {known}: ")
+            assert "Compare" in told
+            with known.open("a") as file:
+                file.write(f"{line}\n")
+            assert (await pool.run(stranger, "echo in")).stdout == b"in\n"
+
+
 async def test_two_hops_in_the_fleet_config(server: OpenSshServer, gate: Host, inner: Host) -> None:
     fleet = {"gate": gate, "inner": inner}
     last = replace(inner, name="last", address=server.addresses[2], jump="gate,inner")

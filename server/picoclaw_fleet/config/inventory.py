@@ -56,6 +56,7 @@ class Host:
         api_base: Address of the provider's API, or "".
         env: Environment for the worker, as written: a value `${NAME}` is not resolved yet.
         restrict_to_workspace: Whether PicoClaw's tools are confined; None when the config leaves it to PicoClaw.
+        on_the_way: It is a jump host as some other host's way describes it, which no command can be given by name.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Host:
     api_base: str
     env: Mapping[str, str] = field(hash=False, repr=False)
     restrict_to_workspace: bool | None
+    on_the_way: bool = False
 
     @classmethod
     def from_config(cls, entry: HostConfig, defaults: Defaults) -> Host:

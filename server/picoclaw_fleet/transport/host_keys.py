@@ -187,12 +187,14 @@ class Trust:
             return self._changed_from_pin(offered)
         if self.keys:
             return self._changed(offered)
+        remedy = f"run: picoclaw-fleet trust {self.host.name}"
+        if self.host.on_the_way:
+            remedy = f"add this line to {offered.file}: {offered.line}"
         return HostError(
             f"its host key is not known: {_name(self.settings)} shows the {offered.type} key {offered.fingerprint}.",
             host=self.host.name,
             reason=Reason.HOST_KEY_UNKNOWN,
-            next_step=f"Compare it with what the host says itself ({OWN_FINGERPRINT}), "
-            f"then run: picoclaw-fleet trust {self.host.name}",
+            next_step=f"Compare it with what the host says itself ({OWN_FINGERPRINT}), then {remedy}",
         )
 
     def _changed_from_pin(self, offered: HostKey) -> HostError:

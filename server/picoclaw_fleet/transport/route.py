@@ -29,7 +29,7 @@ def next_hop(host: Host, settings: Settings, resolve: Resolve) -> Host | None:
     hop = (resolve(last) if host.jump else None) or _unlisted(host, last)
     if not before:
         return hop
-    return replace(hop, name=f"{hop.name} (via {', '.join(before)})", jump=",".join(before))
+    return replace(hop, name=f"{hop.name} (via {', '.join(before)})", jump=",".join(before), on_the_way=True)
 
 
 def _unlisted(host: Host, text: str) -> Host:
@@ -49,6 +49,7 @@ def _unlisted(host: Host, text: str) -> Host:
         jump="",
         host_key="",
         ssh_config_host="",
+        on_the_way=True,
     )
     # A hop that only ~/.ssh/config names gets its key from there too.
     return hop if host.jump else replace(hop, ssh_key=None, certificate=None, key_passphrase_env="")
