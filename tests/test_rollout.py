@@ -102,6 +102,18 @@ async def test_each_source_has_a_canary_of_its_own(site: DeploySite) -> None:
     assert (result.outcome, result.source) == (Outcome.INSTALLED, UPSTREAM)
 
 
+async def test_what_can_t_be_fetched_for_want_of_a_setting_or_a_file_of_ours_names_it(
+    site: DeploySite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = hosts_of(site)[0]
+    (missing,) = await site.deploy([host], local=site.folder / "missing")
+    assert "missing isn't a file" in missing.message
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy")
+    (proxy,) = await site.deploy([host])
+    assert "HTTPS_PROXY" in proxy.next_step
+    assert (missing.reason, proxy.reason) == (Reason.NO_RELEASE, Reason.NO_RELEASE)
+
+
 async def test_one_call_installs_one_binary_though_the_file_changes_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from picoclaw_fleet.config.inventory import Host
-from picoclaw_fleet.errors import HostError, Reason, ReleaseError
+from picoclaw_fleet.errors import HostError, Reason, ReleaseError, UsageError
 
 
 class Outcome(StrEnum):
@@ -94,9 +94,11 @@ class HostResult:
         return HostError(message, host=host, reason=self.reason, next_step=self.next_step)
 
     @classmethod
-    def failed(cls, error: HostError | ReleaseError) -> HostResult:
-        """A failure."""
-        return cls(Outcome.FAILED, reason=error.reason, message=error.message, next_step=error.next_step)
+    def failed(cls, error: HostError | ReleaseError | UsageError) -> HostResult:
+        """A failure. A wrong setting or file of ours, which a UsageError tells of, leaves us without a release."""
+        return cls(
+            Outcome.FAILED, reason=error.reason or Reason.NO_RELEASE, message=error.message, next_step=error.next_step
+        )
 
 
 @dataclass(slots=True, eq=False)

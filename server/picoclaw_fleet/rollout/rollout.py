@@ -15,7 +15,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from picoclaw_fleet.config.inventory import Host
-from picoclaw_fleet.errors import HostError, Reason, ReleaseError
+from picoclaw_fleet.errors import HostError, Reason, ReleaseError, UsageError
 from picoclaw_fleet.jobs.board import Board, HostView
 from picoclaw_fleet.releases import Binary, Platform, Releases
 from picoclaw_fleet.releases.assets import tag_spellings
@@ -180,7 +180,7 @@ class Rollout:
             else:
                 async with self._hosts:
                     result = await work(run)
-        except (HostError, ReleaseError) as error:
+        except (HostError, ReleaseError, UsageError) as error:
             result = HostResult.failed(error)
         except Exception:
             logger.exception("A %s broke off", run.order.verb)
