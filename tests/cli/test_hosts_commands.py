@@ -153,6 +153,14 @@ async def test_add_asks_on_a_terminal_and_again_where_an_answer_can_not_be(fleet
     assert (await shell("status", "new")).code == 0
 
 
+async def test_a_name_that_can_not_be_is_refused_before_anything_is_asked(fleet: EmbeddedFleet) -> None:
+    for name, why in (("ada", "has a host ada already"), ("two words", "hosts[2].name")):
+        async with terminal(fleet, "add", name) as screen:
+            assert await screen.end() == 2
+            assert why in screen.screen.replace("\n", "")
+            assert "IP address" not in screen.screen
+
+
 async def test_add_leaves_to_ssh_what_is_not_answered_and_does_not_ask_for_what_is_given(
     fleet: EmbeddedFleet, shell: Shell
 ) -> None:

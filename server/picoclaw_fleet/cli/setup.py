@@ -63,7 +63,10 @@ def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any
     from picoclaw_fleet.cli.host_entry import Draft
     from picoclaw_fleet.config.file import config_path
 
-    draft = Draft.of(config_path(config), {"name": name, **_asked(answers)})
+    path = config_path(config)
+    # What is wrong with the name, or with the config as it is, is said before anything is asked.
+    Draft.of(path, {"name": name, "host": "localhost"})
+    draft = Draft.of(path, {"name": name, **_asked(answers)})
     if no_check or anyio.run(_can_be_used, draft.fleet, draft.host, yes):
         draft.save()
         say(f"{name} is in {draft.path} now. See how it is: picoclaw-fleet status {name}")
