@@ -102,6 +102,27 @@ async def test_the_untouched_template(home: Path) -> None:
     assert "picoclaw-fleet add" in (problem.next_step or "")
 
 
+async def test_a_jump_host_that_is_called_nearly_like_one_of_the_fleet(home: Path) -> None:
+    text = (home / "fleet.json").read_text()
+
+    def write_jump(jump: str) -> None:
+        (first,) = json.loads(text)["hosts"]
+        inner = {**first, "name": "inner", "jump": jump}
+        (home / "fleet.json").write_text(json.dumps({"hosts": [{**first, "name": "gate"}, inner]}))
+
+    write_jump("gaet")
+    problem = await only_problem(home)
+    assert (problem.level, problem.check, problem.host) == (Level.INFO, "config", "inner")
+    assert "gaet" in problem.message
+    assert "Did you mean gate?" in str(problem.next_step)
+    # What is a place for sure, or not like any name, is left alone.
+    (home / ".ssh").mkdir()
+    (home / ".ssh/config").write_text("Host gate2\n  HostName 192.0.2.9\n")
+    for jump in ("gate", "gate2", "me@gaet", "gaet:2222", "192.0.2.7", "bastion.lan", "none"):
+        write_jump(jump)
+        assert all(finding.level is Level.OK for finding in (await look(home)).checks), jump
+
+
 async def test_a_config_that_others_may_change(home: Path) -> None:
     (home / "fleet.json").chmod(0o666)
     problem = await only_problem(home)

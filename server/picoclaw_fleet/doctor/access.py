@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from picoclaw_fleet.config.file import TEMPLATE, load_config
 from picoclaw_fleet.config.inventory import Host, Inventory
 from picoclaw_fleet.config.values import referenced_variable
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
 from picoclaw_fleet.errors import HostError, Reason, UsageError
+from picoclaw_fleet.text.nearest import nearest
 from picoclaw_fleet.text.wording import counted
+
+if TYPE_CHECKING:
+    from picoclaw_fleet.transport.access import Accesses
 
 _OTHERS_MAY_WRITE = 0o022
 _OTHERS_MAY_READ = 0o077
@@ -114,6 +120,36 @@ def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
     if good:
         found.append(ok("keys", f"Keys and host keys are there for {_listed(good)}"))
     return agent_needed
+
+
+def jumps(hosts: Sequence[Host]) -> Iterator[Finding]:
+    """The jump hosts that may be meant for a host of the fleet, and aren't called like it."""
+    from picoclaw_fleet.transport.access import Accesses
+
+    accesses = Accesses()
+    names = {host.name for host in hosts}
+    for host in hosts:
+        for hop in filter(None, host.jump.split(",")):
+            meant = nearest(hop, names - {host.name})
+            if hop in names or not meant or _is_place(host, hop, accesses):
+                continue
+            yield Finding(
+                level=Level.INFO,
+                check="config",
+                host=host.name,
+                message=f"its jump host {hop} is no host of the fleet config, so it is taken for an address.",
+                next_step=f"Did you mean {' or '.join(meant)}? Correct `jump` then.",
+            )
+
+
+def _is_place(host: Host, hop: str, accesses: Accesses) -> bool:
+    """Says whether a hop is plainly no name of the fleet: it has a login or port, or ~/.ssh/config knows it."""
+    if "@" in hop or ":" in hop:
+        return True
+    try:
+        return accesses.settings(replace(host, address=hop, ssh_config_host="")).address != hop
+    except HostError:
+        return False
 
 
 def _of_key_file(host: Host) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ async def examine(path: Path, *, probe: bool = False, environ: Mapping[str, str]
 
     found = [*environment.versions(), *environment.variables(environ)]
     hosts = access.config(path, found)
+    found += access.jumps(hosts)
     found += access.variables(hosts, environ)
     agent_needed = access.keys(hosts, found)
     found += environment.agent(environ, needed=agent_needed)
