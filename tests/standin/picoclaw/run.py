@@ -24,6 +24,9 @@ TOOL_LIMIT = (
     "I've reached `max_tool_iterations` without a final response. Increase `max_tool_iterations` in config.json"
     " if this task needs more tool steps."
 )
+MOST_REMEMBERED = 1 << 20
+"""Of an answer, in bytes. To write down a huge one as text takes longer than all else that is done with it."""
+
 SLASH_COMMANDS = {
     "show list switch": True,
     "help start check clear use reload subagents": not FIRST,
@@ -59,7 +62,7 @@ class Run:
             err("panic: runtime error: invalid memory address or nil pointer dereference\n\ngoroutine 1 [running]:\n")
             return 2
         answer = self.compose(knobs, task, session.messages, output)
-        session.add("assistant", answer.decode("utf-8", "replace"))
+        session.add("assistant", answer[:MOST_REMEMBERED].decode("utf-8", "replace"))
         session.close()
         return finish(knobs, answer)
 
@@ -132,7 +135,10 @@ def finish(knobs: Json, answer: bytes) -> int:
     """Prints what is left to print and returns the exit status, or dies of a signal."""
     err(knobs.get("stderr_bytes", "").encode("latin-1"))
     raw = knobs.get("stdout_bytes")
-    out(f"\n{LOGO} ".encode() + answer + b"\n" if raw is None else raw.encode("latin-1"))
+    if raw is None:
+        out(f"\n{LOGO} ", answer, "\n")
+    else:
+        out(raw.encode("latin-1"))
     if knobs.get("late_log"):
         log.write("error", "failed to close MCP server")
     status = knobs.get("exit", 0)

@@ -10,8 +10,9 @@ from plain_json import dumps
 from release import FIRST, HOME, LATEST
 
 
-def out(text: str | bytes) -> None:
-    sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
+def out(*parts: str | bytes) -> None:
+    for text in parts:
+        sys.stdout.buffer.write(text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape"))
     sys.stdout.buffer.flush()
 
 
