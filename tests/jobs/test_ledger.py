@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -410,3 +412,28 @@ async def test_on_a_full_disk_nothing_is_lost_and_it_goes_on_when_there_is_space
         await ledger.committed()
         assert await ledger.counts("b_1") == {State.SUCCEEDED: 20}
         assert (await ledger.page())[1] == 20
+
+
+async def test_a_ledger_that_could_not_be_written_again_and_again_is_closed_for_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    call_later, retries = loop.call_later, list[asyncio.TimerHandle]()
+
+    def noted(delay: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+        retries.append(call_later(delay, callback, *args))
+        return retries[-1]
+
+    monkeypatch.setattr(loop, "call_later", noted)
+    ledger = Ledger(_file(tmp_path))
+    await ledger.open()
+    jobs = make_jobs(2)
+    await ledger.add(jobs)
+    with closing(sqlite3.connect(_file(tmp_path))) as other, other:
+        other.execute("DROP TABLE jobs")
+    for job in jobs:
+        ledger.record(job)
+        with pytest.raises(LedgerError, match="no such table"):
+            await ledger.committed()
+    await ledger.aclose()
+    assert [retry.cancelled() for retry in retries] == [True] * 3

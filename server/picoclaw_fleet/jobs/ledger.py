@@ -77,8 +77,7 @@ class Ledger:
             await self.committed()
         except LedgerError as error:
             logger.error("%s", error)
-        if self._retry is not None:
-            self._retry.cancel()
+        self._cancel_retry()
         await asyncio.to_thread(self._database.close)
         await asyncio.to_thread(self._holder.end)
 
@@ -413,9 +412,14 @@ class Ledger:
             to_stop = await self._database.run(partial(_write, rows, list(jobs)))
         except LedgerError:
             self._dirty = {**jobs, **self._dirty}
+            self._cancel_retry()
             self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._commit_soon)
             raise
         self._stopped_by_others |= to_stop & self._held.keys()
+
+    def _cancel_retry(self) -> None:
+        if self._retry is not None:
+            self._retry.cancel()
 
     def _commit_soon(self) -> None:
         if self._dirty and (self._commits is None or self._commits.done()):
