@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -12,10 +13,11 @@ import pytest
 from tests import standin
 from tests.deploy_site import BROKEN, KEY, KEY_VARIABLE, REPOSITORY, UPSTREAM, DeploySite, tree
 from tests.github import Fault
+from tests.jobs.scenario import until
 
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import Reason, UsageError
-from picoclaw_fleet.rollout import HostProgress, Outcome
+from picoclaw_fleet.rollout import HostProgress, HostRun, Outcome
 
 
 @pytest.fixture
@@ -112,6 +114,26 @@ async def test_what_can_t_be_fetched_for_want_of_a_setting_or_a_file_of_ours_nam
     (proxy,) = await site.deploy([host])
     assert "HTTPS_PROXY" in proxy.next_step
     assert (missing.reason, proxy.reason) == (Reason.NO_RELEASE, Reason.NO_RELEASE)
+
+
+async def test_a_host_that_is_named_is_looked_at_whatever_a_deploy_to_those_not_ready_has_found(
+    site: DeploySite,
+) -> None:
+    host = hosts_of(site)[0]
+    await site.deploy([host])
+    site.rollout.deploy([host], site.releases, unready_only=True)
+    (joined,) = await site.deploy([host])
+    assert (joined.outcome, joined.version) == (Outcome.UNCHANGED, "0.2.9")
+
+    (unnamed,) = site.rollout.deploy([host], site.releases, unready_only=True)
+    await until(partial(_ended, unnamed))
+    assert unnamed.was_ready
+    (named,) = await site.deploy([host])
+    assert (named.outcome, named.version) == (Outcome.UNCHANGED, "0.2.9")
+
+
+async def _ended(run: HostRun) -> bool:
+    return run.finished
 
 
 async def test_one_call_installs_one_binary_though_the_file_changes_meanwhile(

@@ -156,7 +156,10 @@ class Rollout:
     ) -> HostRun:
         current = self._runs.get(host.name)
         if current is not None and current.order == order and current.host == host:
-            if not current.finished or (not current.reported and current.age < REMEMBERED_SECONDS):
+            # Who names a host wants more than to hear that PicoClaw is ready there.
+            current.unready_only &= unready_only
+            remembered = not current.reported and current.age < REMEMBERED_SECONDS
+            if not current.finished or (remembered and (unready_only or not current.was_ready)):
                 return current
         elif current is not None and not current.finished:
             run = HostRun(host, order)
@@ -174,7 +177,8 @@ class Rollout:
 
     async def _carry_out(self, run: HostRun, work: Callable[[HostRun], Awaitable[HostResult]]) -> None:
         try:
-            if run.unready_only and await self._is_ready(run):
+            is_ready = run.unready_only and await self._is_ready(run)
+            if is_ready and run.unready_only:  # as it may not be any more
                 run.was_ready = True
                 result = HostResult(Outcome.UNCHANGED, message=f"{run.host.name}: PicoClaw is ready there.")
             else:
