@@ -24,7 +24,8 @@ The fleet config is a JSON file. It is looked for in this order:
 2. what the environment variable `PICOCLAW_FLEET_CONFIG` names,
 3. `~/.openclaw/workspace/config/picoclaw-fleet.json`.
 
-Where there is none, the first call makes this one, with mode 0600, and says so:
+What `--config` names has to be there; `init` and `add` make it. Elsewhere, where there is none, the first call makes
+this one, with mode 0600, and says so:
 
 ```json
 {TEMPLATE.strip()}

@@ -86,3 +86,12 @@ async def test_host_names_are_completed(fleet: EmbeddedFleet) -> None:
     async with terminal(fleet, **asked) as screen:
         assert await screen.end() == 0
     assert screen.screen == "plain,ada\n"
+
+
+async def test_asking_for_completions_creates_no_config(fleet: EmbeddedFleet) -> None:
+    fleet.config.unlink()
+    asked = {"_PICOCLAW_FLEET_COMPLETE": "bash_complete", "COMP_WORDS": "picoclaw-fleet status a", "COMP_CWORD": "2"}
+    async with terminal(fleet, **asked) as screen:
+        assert await screen.end() == 0
+    assert not screen.screen.strip()
+    assert not fleet.config.exists()

@@ -72,6 +72,27 @@ async def test_a_config_that_is_missing_is_created_and_said_so(fleet: EmbeddedFl
     assert f"created at {fleet.config}" in done.err
 
 
+async def test_a_mistyped_config_is_an_error_with_its_path_and_nothing_is_created(
+    fleet: EmbeddedFleet, shell: Shell
+) -> None:
+    typo = fleet.home / "my fleet" / "typo.json"
+    told = f"Error: {typo}: there is no such fleet config. Make one with: picoclaw-fleet init --config '{typo}'\n"
+    for command in (
+        ("hosts",),
+        ("status",),
+        ("trust", "ada"),
+        ("deploy",),
+        ("dispatch", "x"),
+        ("map", "x"),
+        ("teardown", "ada"),
+        ("config", "show"),
+        ("serve", "--http", "127.0.0.1:0"),
+    ):
+        done = await shell(*command, "--config", str(typo))
+        assert (done.code, done.out, done.err) == (2, "", told), command
+    assert not typo.parent.exists()
+
+
 async def test_init_creates_the_template_once(fleet: EmbeddedFleet, shell: Shell) -> None:
     path = fleet.home / "new" / "fleet.json"
     first = await shell("init", "--config", str(path))

@@ -79,9 +79,9 @@ def _check(schema: str) -> jsonschema.Draft202012Validator:
 
 
 @asynccontextmanager
-async def stdio(environment: Mapping[str, str], era: Era, log: Path) -> AsyncGenerator[Client]:
+async def stdio(environment: Mapping[str, str], era: Era, log: Path, *args: str) -> AsyncGenerator[Client]:
     """A client that has started the installed command; what that prints on stderr goes to `log`."""
-    server = StdioServerParameters(command=quick_command(), env=dict(environment))
+    server = StdioServerParameters(command=quick_command(), args=list(args), env=dict(environment))
     with log.open("a") as errors:
         async with Client(stdio_client(server, errors), mode=era) as client:
             yield client

@@ -31,6 +31,15 @@ async def test_where_the_template_cannot_be_created_the_call_says_so(tmp_path: P
     assert "--config or PICOCLAW_FLEET_CONFIG" in said
 
 
+async def test_a_config_that_its_own_command_line_mistypes_is_told_and_not_created(tmp_path: Path) -> None:
+    typo = tmp_path / "no" / "typo.json"
+    client = stdio({"HOME": str(tmp_path)}, "auto", tmp_path / "stderr", "serve", "--config", str(typo))
+    async with client as session:
+        said = await Caller(session).refusal("fleet_status")
+    assert f"{typo}: there is no such fleet config." in said
+    assert not typo.parent.exists()
+
+
 async def test_where_the_state_cannot_be_kept_the_call_says_so_and_the_server_stays(
     fleet: EmbeddedFleet, tmp_path: Path
 ) -> None:

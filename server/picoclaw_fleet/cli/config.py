@@ -18,9 +18,9 @@ def config() -> None:
 @common
 def show(config: str | None) -> None:
     """Print the fleet config as it is understood, as JSON."""
-    from picoclaw_fleet.config.file import ConfigSource, config_path
+    from picoclaw_fleet.config.file import config_source
 
-    loaded = ConfigSource(config_path(config)).current()
+    loaded = config_source(config).current()
     click.echo(json.dumps(loaded.model_dump(mode="json", exclude_unset=True), indent=2, ensure_ascii=False))
 
 

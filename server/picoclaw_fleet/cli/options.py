@@ -53,10 +53,13 @@ def hosts_argument(*, required: bool = False) -> Callable[[Function], Function]:
 
 def complete_hosts(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """The selectors that a shell may offer."""
+    from picoclaw_fleet.config.file import config_path, load_config
+    from picoclaw_fleet.config.inventory import Inventory
     from picoclaw_fleet.errors import FleetError
 
     try:
-        hosts = inventory(ctx.params.get("config")).hosts
+        # Who presses Tab has asked for nothing yet, so no template is made.
+        hosts = Inventory.from_config(load_config(config_path(ctx.params.get("config")))).hosts
     except FleetError:
         return []
     tags = sorted({f"tag:{tag}" for host in hosts for tag in host.tags})
@@ -69,10 +72,10 @@ def inventory(config: str | None) -> Inventory:
     Raises:
         ConfigError: The config can't be used.
     """
-    from picoclaw_fleet.config.file import ConfigSource, config_path
+    from picoclaw_fleet.config.file import config_source
     from picoclaw_fleet.config.inventory import Inventory
 
-    return Inventory.from_config(ConfigSource(config_path(config)).current())
+    return Inventory.from_config(config_source(config).current())
 
 
 def with_fleet(config: str | None, work: Callable[[Fleet], Awaitable[T]]) -> T:
@@ -84,11 +87,11 @@ def with_fleet(config: str | None, work: Callable[[Fleet], Awaitable[T]]) -> T:
     import anyio
 
     # What stands on asyncssh takes a while to import; help and completion need not wait for it.
-    from picoclaw_fleet.config.file import ConfigSource, config_path
+    from picoclaw_fleet.config.file import config_source
     from picoclaw_fleet.fleet import Fleet
 
     async def run() -> T:
-        async with Fleet(ConfigSource(config_path(config))) as fleet:
+        async with Fleet(config_source(config)) as fleet:
             return await work(fleet)
 
     return anyio.run(run)

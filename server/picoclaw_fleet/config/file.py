@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 import tempfile
 from collections.abc import Mapping
@@ -50,6 +51,15 @@ def config_path(argument: str | None = None, environ: Mapping[str, str] = os.env
     return expand_home(argument or environ.get(PATH_VARIABLE) or DEFAULT_PATH)
 
 
+def config_source(argument: str | None = None) -> ConfigSource:
+    """The fleet config where it is found; a file that `--config` names has to be there already.
+
+    Args:
+        argument: What `--config` names; None or empty when it was not given.
+    """
+    return ConfigSource(config_path(argument), creates=not argument)
+
+
 def create_template(path: Path) -> bool:
     """Writes the template with mode 0600, and the folders it needs; a file that exists is left as it is.
 
@@ -89,13 +99,18 @@ def load_config(path: Path) -> FleetConfig:
 class ConfigSource:
     """The fleet config as it is now: an edit counts from the next call on.
 
+    Args:
+        path: The file.
+        creates: Whether the template is put there when it is missing. What a person has just named may be mistyped.
+
     Attributes:
         path: The file.
         last_good: The config as it last was without problems; running jobs go on with it. None before the first.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, creates: bool = True) -> None:
         self.path = path
+        self._creates = creates
         self.last_good: FleetConfig | None = None
         self._version: _Version | None = None
 
@@ -121,6 +136,9 @@ class ConfigSource:
         if self.last_good is not None:
             # The template's host would silently take the place of the user's own fleet.
             raise ConfigError("the fleet config is gone.", file=self.path, next_step="Put it back.")
+        if not self._creates:
+            command = f"picoclaw-fleet init --config {shlex.quote(str(self.path))}"
+            raise ConfigError("there is no such fleet config.", file=self.path, next_step=f"Make one with: {command}")
         if create_template(self.path):
             raise ConfigError(
                 f"There was no fleet config, so the template was created at {self.path}.",

@@ -18,7 +18,7 @@ import uvicorn
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from picoclaw_fleet.config.file import ConfigSource, config_path
+from picoclaw_fleet.config.file import config_source
 from picoclaw_fleet.config.model import HttpConfig
 from picoclaw_fleet.config.values import expand_home
 from picoclaw_fleet.errors import UsageError
@@ -81,7 +81,7 @@ async def serve_http(serving: Serving) -> int:
     uvicorn_log.addFilter(_NoErrors())
     assert serving.http is not None
     place = Place.parse(serving.http)
-    source = ConfigSource(config_path(serving.config))
+    source = config_source(serving.config)
     settings = source.current().http
     if not settings.tokens and not place.is_loopback:
         raise UsageError(

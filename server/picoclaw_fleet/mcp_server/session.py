@@ -54,9 +54,9 @@ class Session(AsyncContextManagerMixin):
 
     async def _keep_open(self, *, task_status: TaskStatus[Fleet]) -> None:
         # asyncssh and what stands on it take 0.3 s to import, which a client that only lists tools need not wait for.
-        from picoclaw_fleet.config.file import ConfigSource, config_path
+        from picoclaw_fleet.config.file import config_source
         from picoclaw_fleet.fleet import Fleet
 
-        async with Fleet(ConfigSource(config_path(self._config))) as fleet:
+        async with Fleet(config_source(self._config)) as fleet:
             task_status.started(fleet)
             await anyio.sleep_forever()
