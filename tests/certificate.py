@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,3 +29,13 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     files[1].write_bytes(key.private_bytes(pem, pkcs8, serialization.NoEncryption()))
     return files
+
+
+@contextmanager
+def trusted_alone(folder: Path) -> Generator[None]:
+    """Whoever makes an HTTP client meanwhile trusts one certificate: to read all that the world trusts takes long."""
+    folder.mkdir(parents=True, exist_ok=True)
+    certificate, _ = self_signed(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(certificate))
+        yield

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import anyio
 from tests import standin
+from tests.certificate import trusted_alone
 from tests.github import GitHub, picoclaw_files
 from tests.servers import ClientKey, DropbearServer, OpenSshServer, required
 
@@ -100,6 +101,7 @@ class DeploySite:
     async def __aenter__(self) -> Self:
         enter = self._exits.enter_async_context
         self.key = ClientKey.make(self.folder / "keys")
+        self._exits.enter_context(trusted_alone(self.folder / "trusted"))
         self.github = self._exits.enter_context(GitHub())
         self.server = await enter(
             HomelySshServer(

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 import uvicorn
 from tests.embedded_fleet import EmbeddedFleet
-from tests.mcp_server.served import BOTH_KINDS, HELLO, Served, bearer, make_tokens, served
+from tests.mcp_server.served import BOTH_KINDS, HELLO, Served, bearer, make_tokens, plain_http, served
 
 from picoclaw_fleet.mcp_server import limits
 from picoclaw_fleet.mcp_server.gate import addressing
@@ -58,7 +58,7 @@ async def test_a_request_for_another_host_or_from_a_foreign_page_is_refused(
 
 async def test_only_listed_origins_get_leave_from_the_browser(server: Served) -> None:
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
-    async with httpx2.AsyncClient() as http:
+    async with plain_http() as http:
         allowed = await http.options(server.url, headers={**asks, "Origin": "https://board.lan"})
         refused = await http.options(server.url, headers={**asks, "Origin": "https://evil.example"})
         own = await http.options(server.url, headers={**asks, "Origin": server.base})
@@ -74,7 +74,7 @@ async def test_without_a_known_token_nothing_is_served(server: Served, tokens: d
     wrong += [good, f"Bearer {good},{good}", f"Bearer {good} x", "Bearer " + "x" * 9000, "Bearer \xe9" + good]
     for method in ("GET", "POST", "DELETE", "PUT"):
         for header in wrong:
-            async with httpx2.AsyncClient() as http:
+            async with plain_http() as http:
                 headers = httpx2.Headers({**BOTH_KINDS, "Authorization": header}, encoding="latin-1")
                 answer = await http.request(method, server.url, headers=headers)
             assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), header
@@ -85,7 +85,7 @@ async def test_without_a_known_token_nothing_is_served(server: Served, tokens: d
 
 
 async def test_a_header_that_comes_twice_is_refused(server: Served, tokens: dict[str, str]) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with plain_http() as http:
         for name, value in (("Authorization", f"Bearer {tokens['anna']}"), ("Origin", server.base)):
             headers = [(name, "x"), (name, value)]
             assert (await http.get(f"{server.base}/health", headers=headers)).status_code == 400
@@ -143,7 +143,7 @@ async def test_a_body_that_is_too_large_is_refused_however_it_is_sent(server: Se
         for _ in range(100):
             yield b" " * 1024
 
-    async with httpx2.AsyncClient() as http:
+    async with plain_http() as http:
         headers = {**BOTH_KINDS, **bearer(tokens["anna"])}
         chunked = await http.post(server.url, content=pieces(), headers=headers)
     assert chunked.status_code == 413
@@ -199,5 +199,5 @@ def test_addresses_are_allowed_as_clients_write_them() -> None:
 
 
 async def _status(server: Served, path: str, token: str, **headers: str) -> int:
-    async with httpx2.AsyncClient() as http:
+    async with plain_http() as http:
         return (await http.get(f"{server.base}{path}", headers={**bearer(token), **headers})).status_code

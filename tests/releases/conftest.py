@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.certificate import trusted_alone
 from tests.github import GitHub
 from tests.releases.scenario import (
     FORK,
@@ -14,6 +15,12 @@ from tests.releases.scenario import (
 )
 
 from picoclaw_fleet.releases import Releases
+
+
+@pytest.fixture(autouse=True)
+def trust(tmp_path: Path) -> Iterator[None]:
+    with trusted_alone(tmp_path / "trusted"):
+        yield
 
 
 @pytest.fixture
