@@ -19,6 +19,7 @@ from tests.jobs.scenario import COUNTED, SECONDS, SMALL_PICOCLAW, controller, mo
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.fleet import Fleet
+from picoclaw_fleet.jobs import board
 from picoclaw_fleet.results import BatchResult
 
 
@@ -143,6 +144,34 @@ async def test_paused_hosts_are_tried_last(small_fleet: EmbeddedFleet) -> None:
         only = await one.dispatch("x", host="down")
         assert (only.state, only.reason) == ("failed", "unreachable")
         assert view.left_alone_until > pause
+
+
+async def test_a_host_that_is_back_is_used_though_another_one_is_still_left_alone(
+    fleet: EmbeddedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = fleet.gate("ada")
+    standin.set_knobs(fleet.hosts["ada"].home, exec=Gate.command)
+    bob = fleet.hosts["bob"]
+    async with Link(bob.address, bob.port) as link, controller(fleet) as one:
+        fleet.entries[1]["port"] = link.port
+        fleet.entries.insert(0, fleet.entry("down", port=1))
+        fleet.write_config()
+        monkeypatch.setattr(board, "_FIRST_PAUSE_SECONDS", 300.0)
+        await one.status()
+        monkeypatch.setattr(board, "_FIRST_PAUSE_SECONDS", 0.1)
+        link.refuse()
+        link.reset()
+        batch = await one.dispatch_many(_tasks(4), wait_seconds=0)
+        for _ in range(2):
+            await gate.arrival()
+        link.flow()
+        await until(lambda: _have_succeeded(one, 2))
+        gate.open(2)
+        assert (await _finish(one, batch)).counts.succeeded == 4
+
+
+async def _have_succeeded(fleet: Fleet, jobs: int) -> bool:
+    return (await fleet.jobs(state="succeeded")).total == jobs
 
 
 async def test_a_host_that_goes_down_for_good_in_the_middle_leaves_its_tasks_to_the_others(

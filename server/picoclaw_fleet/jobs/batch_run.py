@@ -86,9 +86,7 @@ class BatchRun:
         for job in jobs:
             self._queue_of(self._choice(job)).append(job)
         self._scouting: dict[str, HostView] = {}
-        # Those that failed to connect lately come last: they are tried when the others do not do.
-        views = [board.view(host) for host in hosts]
-        self._unscouted = {view.host.name: view for view in sorted(views, key=lambda view: view.left_alone)}
+        self._unscouted = {host.name: board.view(host) for host in hosts}
 
     async def run(self) -> None:
         """Returns when each job has ended."""
@@ -131,16 +129,18 @@ class BatchRun:
         return sum(map(len, self._queues.values()))
 
     def _scout_some(self, tasks: TaskGroup) -> None:
-        """Probes as many hosts as may be needed, not counting those that have proved useless."""
-        wanted = max(CANDIDATES, self._waiting)
-        for name, view in list(self._unscouted.items()):
-            if view.left_alone or len(self._scouting) + len(self._usable) >= wanted:
-                break
+        """Probes as many hosts as may be needed, not counting those that have proved useless.
+
+        Those that failed to connect lately are tried when the others do not do.
+        """
+        wanted = max(CANDIDATES, self._waiting) - len(self._scouting) - len(self._usable)
+        rested = [name for name, view in self._unscouted.items() if not view.left_alone]
+        for name in rested[: max(wanted, 0)]:
             self._send_scout(name, tasks)
         for names in self._queues_without(self._usable, self._scouting, self._bare):
-            untried = next((name for name in names if name in self._unscouted), None)
-            if untried is not None:
-                self._send_scout(untried, tasks)
+            untried = [name for name in names if name in self._unscouted]
+            if untried:
+                self._send_scout(min(untried, key=lambda name: self._unscouted[name].left_alone), tasks)
 
     def _send_scout(self, name: str, tasks: TaskGroup) -> None:
         view = self._scouting[name] = self._unscouted.pop(name)
