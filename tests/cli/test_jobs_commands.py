@@ -80,6 +80,25 @@ async def test_what_stays_queued_is_not_said_to_run_but_what_sets_it_going(
     gate.open(2)
 
 
+async def test_what_has_ended_and_waits_for_room_here_is_not_said_to_run(
+    fleet: EmbeddedFleet, shell: Shell, gate: Gate
+) -> None:
+    left = await shell("dispatch", "--detach", "--host", "ada", "x", "--json")
+    job_id = left.of_type("started")[0]["job_id"]
+    await gate.arrival()
+    (fleet.state / "outputs").write_text("in the way")
+    gate.open()
+    await gate.departure()
+    waiting = await shell("logs", job_id)
+    assert waiting.out == ""
+    assert "Left running" not in waiting.err
+    assert "Stop it" not in waiting.err
+    assert "waits on its host until there is room" in waiting.err
+    assert f"picoclaw-fleet logs --follow {job_id}" in waiting.err
+    (fleet.state / "outputs").unlink()
+    assert (await shell("logs", "--follow", job_id)).out == "done: x\n"
+
+
 async def test_cancel_stops_and_says_so(shell: Shell, gate: Gate) -> None:
     left = await shell("dispatch", "--detach", "--host", "ada", "x", "--json")
     (started,) = left.of_type("started")

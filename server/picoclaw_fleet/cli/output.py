@@ -112,11 +112,17 @@ def trouble(entry: HostEntry | JobEntry, host: str) -> str:
 
 def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
     """Tells how to get back to a job or batch that is not over."""
-    if any(job.state == "queued" for job in jobs):
+    # A job that waits for room here has ended on its host: nothing of it runs, and nothing is left to be stopped.
+    waiting = any(job.state == "running" and job.reason == "disk_full" for job in jobs)
+    running = any(job.state == "running" and job.reason != "disk_full" for job in jobs)
+    queued = any(job.state == "queued" for job in jobs)
+    if queued:
         say("What is queued starts only while a command or server is at work on it; going back to it sets it going.")
-    left = "Left running. " if any(job.state == "running" for job in jobs) else ""
-    say(f"{left}Back to it: picoclaw-fleet logs --follow {scope_id}")
-    say(f"Stop it: picoclaw-fleet cancel {scope_id}")
+    if waiting:
+        say("What has ended waits on its host until there is room for its output here; going back to it fetches it.")
+    say(f"{'Left running. ' if running else ''}Back to it: picoclaw-fleet logs --follow {scope_id}")
+    if queued or running or not waiting:
+        say(f"Stop it: picoclaw-fleet cancel {scope_id}")
 
 
 def size(count: int) -> str:
