@@ -9,8 +9,7 @@ from typing import Any
 class Gathered(asyncio.Transport):
     """Sends what is written in one turn of the event loop in one piece.
 
-    asyncssh (2.24) puts an empty message before each message and writes them one by one: that makes two system calls
-    here, two packets on the way, and two times that sshd wakes up.
+    asyncssh (2.24) writes its messages one by one: each is a system call here, a packet on the way, and wakes sshd up.
 
     Args:
         transport: Where it goes.

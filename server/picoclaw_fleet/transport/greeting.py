@@ -10,6 +10,7 @@ from asyncssh.public_key import SSHKeyPair
 
 from picoclaw_fleet.transport.access import Access
 from picoclaw_fleet.transport.credentials import Offer
+from picoclaw_fleet.transport.empty_messages import leave_out_empty_messages
 
 
 class Greeting(asyncssh.SSHClient):
@@ -42,6 +43,7 @@ class Greeting(asyncssh.SSHClient):
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Take notice of the connection."""
         self._connection = conn
+        leave_out_empty_messages(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Answer whether this is the host's key."""
