@@ -109,13 +109,20 @@ class Terminal:
 @asynccontextmanager
 async def terminal(fleet: EmbeddedFleet, *args: str, **env: str) -> AsyncGenerator[Terminal]:
     """Runs our command on a terminal."""
-    async with on_terminal(COMMAND, *args, folder=fleet.home, env={**fleet.environment, **env}) as screen:
+    command = quick_command()
+    # The process behind that command takes the terminal; elsewhere it is the command itself that has to.
+    takes_it = command != COMMAND
+    async with on_terminal(
+        command, *args, folder=fleet.home, env={**fleet.environment, **env}, takes_it=takes_it
+    ) as screen:
         yield screen
 
 
 @asynccontextmanager
-async def on_terminal(*command: str, folder: Path, env: Mapping[str, str]) -> AsyncGenerator[Terminal]:
-    """Runs a command on a terminal of 80 by 24."""
+async def on_terminal(
+    *command: str, folder: Path, env: Mapping[str, str], takes_it: bool = False
+) -> AsyncGenerator[Terminal]:
+    """Runs a command on a terminal of 80 by 24, its own unless it `takes_it` by itself."""
     master, slave = os.openpty()
     termios.tcsetwinsize(slave, (24, 80))
 
@@ -128,7 +135,7 @@ async def on_terminal(*command: str, folder: Path, env: Mapping[str, str]) -> As
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        preexec_fn=take_terminal,
+        preexec_fn=None if takes_it else take_terminal,
         cwd=folder,
         env={"TERM": "xterm-256color", **env},
     )

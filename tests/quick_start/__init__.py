@@ -2,7 +2,7 @@
 
 Starting Python with the MCP SDK takes most of a second of CPU, and the tests start the command hundreds of times: half
 of what a run of all tests would take. A forked process runs the same `main` with its own arguments, environment, pipes
-and signals. Tests of the start and the end themselves, of memory and files, and of terminals use `COMMAND`.
+or terminal, and signals. Tests of the start and the end themselves, and of memory and files, use `COMMAND`.
 """
 
 from __future__ import annotations

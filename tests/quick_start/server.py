@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
 import os
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 import sys
+import termios
 from contextlib import suppress
 from pathlib import Path
 
@@ -122,6 +124,7 @@ def become(connection: socket.socket, command: str) -> None:
         os.close(pipe)
     count, folder, *words = request.decode("utf-8", "surrogateescape").split("\0")
     arguments, environment = words[: int(count)], words[int(count) :]
+    take_terminal()
     os.chdir(folder)
     os.environ.clear()
     for pair in environment:
@@ -135,6 +138,13 @@ def become(connection: socket.socket, command: str) -> None:
         End.status = end.code if isinstance(end.code, int) else 0 if end.code is None else 1
         raise
     sys.exit()
+
+
+def take_terminal() -> None:
+    """Makes the terminal that was passed on, if it is one and nobody's, that of this process: Ctrl-C gets here."""
+    os.setsid()
+    with suppress(OSError):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 if __name__ == "__main__":
