@@ -204,6 +204,30 @@ async def test_stopping_what_may_still_arrive_makes_its_id_unusable_there(fleet:
     assert (_folder(fleet, job.job_id) / "outcome").read_text().startswith("cancelled")
 
 
+@pytest.mark.parametrize("entry", [{"port": 1}, {"name": "renamed"}], ids=["down", "not-in-the-config"])
+async def test_what_may_still_arrive_has_not_failed_while_its_host_can_t_be_asked(
+    fleet: EmbeddedFleet, entry: dict[str, object]
+) -> None:
+    fleet.set_knobs(log="runs.log")
+    job = await _leave(fleet, Job("x", ("ada", "bob"), 60, host="ada", address=_address(fleet, "ada")))
+    good = fleet.entries[0]
+    fleet.entries[0] = good | entry
+    fleet.write_config()
+    async with controller(fleet) as second:
+        await _see(second, job.job_id)
+        await until(lambda: _is_state_with(second, job.job_id, "queued", "lost_contact"))
+        fleet.entries[0] = good
+        fleet.write_config()
+        result = await _see(second, job.job_id, SECONDS)
+    assert (result.state, result.host) == ("succeeded", "ada")
+    assert _runs(fleet) == 1
+
+
+async def _is_state_with(fleet: Fleet, job_id: str, state: str, reason: str) -> bool:
+    result = await _see(fleet, job_id)
+    return (result.state, result.reason) == (state, reason)
+
+
 async def test_a_queued_job_that_was_to_be_stopped_is_cancelled_without_being_named(fleet: EmbeddedFleet) -> None:
     job = await _leave(fleet, Job("x", ("ada",), 60, stop_wanted=True))
     async with controller(fleet) as second:

@@ -29,6 +29,9 @@ _LEAST_CHOOSING_SECONDS = 0.05
 _LEDGER_REST_SECONDS = 2.0
 _LOST_FOR_GOOD = 3
 """After so many failures in a row a host that has served this batch is not waited for any more."""
+_NO_HOST = Reason.SKIPPED
+_UNHEARD = CONTACT_REASONS | {_NO_HOST}
+"""With these the host has not said whether a job is there that may have come to it."""
 _SHOWN_OBSTACLES = 5
 _LOOK_SECONDS = 3.0
 """For how long hosts that may have PicoClaw are waited for before another one gets it."""
@@ -330,11 +333,14 @@ class BatchRun:
             message = " ".join(obstacle.message for obstacle in obstacles[:_SHOWN_OBSTACLES])
             if len(obstacles) > 1:
                 message = f"None of {len(obstacles)} hosts could take it. {message}"
-            reason = obstacles[0].reason if obstacles else Reason.SKIPPED
+            reason = obstacles[0].reason if obstacles else _NO_HOST
             next_step = obstacles[0].next_step if obstacles else ""
             queue = self._queues[names]
             while queue:
                 job = queue.popleft()
+                if job.host and reason in _UNHEARD:
+                    self._watch.leave(job)
+                    continue
                 only = names[0] if len(names) == 1 else ""
                 job.fail(reason, message or "None of its hosts is in the fleet config any more.", next_step, host=only)
                 self._ledger.record(job)

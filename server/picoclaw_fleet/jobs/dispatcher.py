@@ -9,7 +9,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from picoclaw_fleet.config.inventory import Host
-from picoclaw_fleet.errors import HostError, Reason, State
+from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.jobs.batch_run import BatchRun, Install
 from picoclaw_fleet.jobs.board import FRESH_SECONDS, Board
 from picoclaw_fleet.jobs.ledger import Ledger
@@ -120,9 +120,11 @@ class Dispatcher:
         except Exception:
             logger.exception("A batch broke off")
             for job in jobs:
-                if job.sent and not job.state.finished:
-                    self._ledger.release(job)
-                elif job.state is State.QUEUED:
+                if job.state.finished:
+                    continue
+                if job.host:
+                    self._watch.leave(job)
+                else:
                     job.fail(Reason.SKIPPED, "An internal error; see the server's log.")
                     self._ledger.record(job)
         finally:

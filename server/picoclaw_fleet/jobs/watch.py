@@ -129,16 +129,17 @@ class JobWatch:
             self._take_back(job, host=job.host)
 
     def call_off(self, job: Job) -> None:
-        """Ends a job that is to be stopped and isn't sent.
-
-        One that may have come to a host all the same is left to whoever takes it over: he makes its id unusable there.
-        """
+        """Ends a job that is to be stopped and isn't sent; where it may have come there, its id is made unusable."""
         if job.host:
-            job.sent = True
-            self._ledger.release(job)
+            self.leave(job)
         else:
             job.cancel("It was cancelled before it was sent.")
             self._ledger.record(job)
+
+    def leave(self, job: Job) -> None:
+        """Leaves a job that may have come to its host to whoever takes it over: he asks there until he is answered."""
+        job.sent = True
+        self._ledger.release(job)
 
     async def stop(self, job: Job, view: HostView) -> None:
         """Has a host stop a job, and returns when nothing of it is left; who stays with it brings it to its end.
