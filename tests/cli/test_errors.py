@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import anyio
 import click
 import pytest
 from click.testing import CliRunner
 from tests.cli.terminal import Shell
+from tests.embedded_fleet import EmbeddedFleet
+from tests.faults.hosts import Disk
 
 from picoclaw_fleet.cli import exit_codes
 from picoclaw_fleet.cli.boundary import FleetGroup
@@ -116,6 +121,29 @@ async def test_a_folder_of_somebody_who_is_not_known_is_wrong_usage(
         2,
         "Error: '~nobody-here/x' begins with a home directory that is not known. Set HOME, or begin it with /.\n",
     )
+
+
+async def test_a_ledger_that_fails_meanwhile_is_told_once(fleet: EmbeddedFleet, shell: Shell, tmp_path: Path) -> None:
+    with Disk(tmp_path / "disk", "12m") as disk:
+        if not disk.is_mounted:
+            pytest.skip("no small disk can be mounted here")
+        fleet.state = disk.folder / "state"
+        gate = fleet.gate("ada")
+        fleet.set_knobs(exec=gate.command)
+        async with anyio.create_task_group() as tasks:
+
+            async def dispatch() -> None:
+                done = await shell("dispatch", "--host", "ada", "x")
+                assert done.code == 1
+                assert done.err.count("can't be used: database or disk is full") == 1
+                assert "Error: The ledger " in done.err
+
+            tasks.start_soon(dispatch)
+            await gate.arrival()
+            disk.fill()
+            gate.open()
+        looked = await shell("status", "ada")
+        assert (looked.code, looked.err.count("Note: The ledger ")) == (0, 1)
 
 
 async def test_an_unknown_id_is_told_in_words_that_hold_on_the_command_line(shell: Shell) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import threading
 from collections.abc import Iterator
@@ -230,12 +231,15 @@ async def test_an_agent_that_is_of_no_use_where_it_is_needed(
 
 
 async def test_a_damaged_ledger(home: Path) -> None:
-    ledger = home / "state" / "ledger-here.sqlite"
+    ledger = home / "state" / f"ledger-{platform.node()}.sqlite"
     ledger.parent.mkdir()
     ledger.write_bytes(b"this is no database, however long one looks at it")
     problem = await only_problem(home)
     assert (problem.level, problem.check) == (Level.ERROR, "ledger")
     assert f"The ledger {ledger} is damaged" in problem.message
+    # Who wants to contact the hosts needs it, and is not told of it once more.
+    probed = await examine(home / "fleet.json", probe=True, environ=os.environ)
+    assert [finding for finding in probed.checks if finding.level is not Level.OK] == [problem]
 
 
 async def test_a_ledger_on_a_full_disk_is_not_taken_for_a_damaged_one(home: Path) -> None:

@@ -29,13 +29,13 @@ class FleetGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:
-            cause = _innermost(error)
+            cause = innermost(error)
             if isinstance(cause, BrokenPipeError):
                 raise cause from error
             raise click.exceptions.Exit(_report(cause, ctx)) from error
 
 
-def _innermost(error: BaseException) -> BaseException:
+def innermost(error: BaseException) -> BaseException:
     """The error itself: what passes through a task group comes out wrapped."""
     while isinstance(error, BaseExceptionGroup):
         error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from picoclaw_fleet.cli.afterword import afterword
 from picoclaw_fleet.cli.exit_codes import ExitCode
 from picoclaw_fleet.cli.options import common, json_option
 from picoclaw_fleet.cli.output import print_json, print_notices, say, state_word
@@ -48,7 +49,9 @@ def doctor(probe: bool, as_json: bool, config: str | None) -> None:
             print_notices(diagnosis.notices)
         return ExitCode.OK if diagnosis.ok else ExitCode.FAILED
 
-    sys.exit(anyio.run(look))
+    with afterword():
+        code = anyio.run(look)
+    sys.exit(code)
 
 
 def _print(finding: Finding) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from picoclaw_fleet.cli.afterword import afterword
 from picoclaw_fleet.cli.boundary import VERBOSITY
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def with_fleet(config: str | None, work: Callable[[Fleet], Awaitable[T]]) -> T:
         async with Fleet(config_source(config)) as fleet:
             return await work(fleet)
 
-    return anyio.run(run)
+    with afterword():
+        return anyio.run(run)
 
 
 def _set_verbosity(ctx: click.Context, param: click.Parameter, value: int) -> None:

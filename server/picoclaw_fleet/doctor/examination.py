@@ -62,7 +62,9 @@ async def _probe(path: Path, found: list[Finding]) -> Sequence[str]:
         async with Fleet(ConfigSource(path)) as fleet:
             result = await fleet.status()
     except LedgerError as problem:
-        found.append(Finding.of_error("ledger", problem))
+        # Where the ledger has been found to be bad, this is the same trouble once more.
+        if not any(one.check == "ledger" and one.level is Level.ERROR for one in found):
+            found.append(Finding.of_error("ledger", problem))
         return ()
     found += map(_of_host, result.hosts)
     return result.notices
