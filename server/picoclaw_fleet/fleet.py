@@ -446,7 +446,7 @@ class Fleet(AsyncContextManagerMixin):
     async def _job_result(self, job: Job, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
         if job.state.finished and not job.told and job.owner == self._caller.name:
             job.told = True
-            await self._ledger.note_told([job.job_id])
+            await self._ledger.note_told(job.job_id)
         return await self._with_news(report.job_result(job, self._outputs, offset=offset, limit=limit))
 
     async def _batch_result(self, batch_id: str) -> BatchResult:

@@ -252,7 +252,7 @@ async def test_what_a_caller_has_seen_is_no_news(ledger: Ledger, other: Ledger) 
     seen, unseen, _ = jobs = make_jobs(3, "b_1")
     await ledger.add(jobs)
     ledger.record(end(seen))
-    await ledger.note_told([seen.job_id])
+    await ledger.note_told(seen.job_id)
     ledger.record(end(unseen))
     assert [job.job_id for job in await ledger.news("")] == [unseen.job_id]
     assert await ledger.news("") == []

@@ -76,7 +76,6 @@ class PlacementMachine(RuleBasedStateMachine):
         self._facts = Facts(
             name="ada",
             boot_id="-",
-            uptime=1.0,
             load=load,
             memory_total_mb=total,
             running=running,
@@ -125,7 +124,7 @@ TestPlacement.settings = settings(stateful_step_count=40)
 def test_the_burden_is_what_runs_and_the_load_per_processor_against_the_slots() -> None:
     view = HostView(replace(HOST, slots=4))
     assert view.burden == 0
-    view.note_contact(Facts(name="ada", boot_id="-", uptime=1, load=2, running=1, cpus=4))
+    view.note_contact(Facts(name="ada", boot_id="-", load=2, running=1, cpus=4))
     assert view.burden == (1 + 0.5) / 4
     view.jobs |= {"a", "b", "c"}
     assert view.burden == (3 + 0.5) / 4

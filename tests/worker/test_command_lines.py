@@ -194,7 +194,7 @@ def test_what_a_user_is_told_to_paste_is_one_command(
 
 
 def _known(stamp: str) -> Facts:
-    return Facts(name="pi", boot_id="-", uptime=1, load=0, stamp=stamp)
+    return Facts(name="pi", boot_id="-", load=0, stamp=stamp)
 
 
 def _read_by(program: str, path: str, commands: list[str], folder: Path) -> list[list[str]]:

@@ -141,8 +141,7 @@ async def test_the_machine_is_told(probed: Probed) -> None:
     assert 0 < facts.memory_free_mb <= int(memory["MemTotal"].split()[0]) // 1024
     assert facts.disk_free_mb is not None
     assert 0 < facts.disk_free_mb <= (disk.f_blocks * disk.f_frsize) >> 20
-    assert (facts.running, facts.has_runner, facts.home_writable) == (0, False, True)
-    assert facts.uptime > 0
+    assert (facts.running, facts.has_runner) == (0, False)
     assert facts.machine_id[2]
 
 

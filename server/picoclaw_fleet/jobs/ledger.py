@@ -318,10 +318,9 @@ class Ledger:
         await self.committed()
         return self._jobs_of(await self._database.run(tell))
 
-    async def note_told(self, job_ids: Sequence[str]) -> None:
-        """Notes that a caller has seen the end of jobs."""
-        values = [(job_id,) for job_id in job_ids]
-        await self._database.change_many("UPDATE jobs SET told = 1 WHERE job_id = ?", values)
+    async def note_told(self, job_id: str) -> None:
+        """Notes that a caller has seen the end of a job."""
+        await self._database.change("UPDATE jobs SET told = 1 WHERE job_id = ?", (job_id,))
 
     async def note_batch_told(self, batch_id: str, owner: str) -> None:
         """Notes that the owner of a batch has seen what has ended of it."""

@@ -18,14 +18,12 @@ class Manifest:
         in_use: The folder below versions.
         version: The release's version.
         says: What the binary says that it is; the settings are written for that.
-        source: The repository that it came from, or "local".
         digest: SHA-256 of the binary.
     """
 
     in_use: str = ""
     version: str = ""
     says: str = ""
-    source: str = ""
     digest: str = ""
 
     @classmethod
@@ -39,6 +37,5 @@ class Manifest:
             in_use=values.get("in-use", ""),
             version=values.get("version", ""),
             says=values.get("says", ""),
-            source=values.get("source", ""),
             digest=values.get("digest", ""),
         )

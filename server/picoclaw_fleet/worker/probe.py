@@ -58,12 +58,11 @@ class PicoclawState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What one probe saw. Sizes in MB, times in seconds.
+    """What one probe saw. Sizes in MB.
 
     Attributes:
         name: The host's own name (`uname -n`), under which our files lie there.
         boot_id: The kernel's id of this boot; "-" where there is none.
-        uptime: Seconds since boot.
         load: The load average of the last minute.
         memory_total_mb: None where the host doesn't tell.
         memory_free_mb: MemAvailable; None where the host doesn't tell.
@@ -75,7 +74,6 @@ class Facts:
         cpus: Processors that are online, at least 1.
         home_id: What tells this home from others on the machine.
         disk_free_mb: Free space where the home is; None where df doesn't tell.
-        home_writable: Whether anything can be put there.
         kills: The kernel's count of out-of-memory kills since boot; None where it doesn't count.
         picoclaw: How far PicoClaw is usable.
         path: Where its binary is; empty when it is missing.
@@ -89,7 +87,6 @@ class Facts:
 
     name: str
     boot_id: str
-    uptime: float
     load: float
     memory_total_mb: int | None = None
     memory_free_mb: int | None = None
@@ -101,7 +98,6 @@ class Facts:
     cpus: int = 1
     home_id: str = ""
     disk_free_mb: int | None = None
-    home_writable: bool = True
     kills: int | None = None
     picoclaw: PicoclawState = PicoclawState.UNKNOWN
     path: str = ""
@@ -194,14 +190,13 @@ def _sections(text: str, nonce: str) -> tuple[_Said, dict[str, str]]:
 
 def _state_in(said: _Said) -> dict[str, Any]:
     """What changes from one moment to the next."""
-    name, boot_id, uptime, load = said["host"]
+    name, boot_id, _, load = said["host"]
     if not _NAME.fullmatch(name):
         raise ValueError("not a name")
     total, free = _megabytes(said.get("memory", []))
     return {
         "name": name,
         "boot_id": boot_id,
-        "uptime": host_number.seconds(uptime),
         "load": host_number.number(load),
         "memory_total_mb": total,
         "memory_free_mb": free,
@@ -220,7 +215,6 @@ def _machine_in(said: _Said) -> dict[str, Any]:
         "cpus": _count_cpus(said.get("cpus", [""])[0]),
         "home_id": " ".join(said.get("home", [])),
         "disk_free_mb": host_number.count(disk[3]) // 1024 if len(disk) > 3 and disk[3].isdigit() else None,
-        "home_writable": "readonly" not in said,
         "kills": host_number.count(kills[1]) if len(kills) > 1 else None,
     }
 
