@@ -36,9 +36,7 @@ class Receipt(BaseModel):
     """What is known about an executable besides its place; the fields are those of Binary."""
 
     version: str
-    tag: str
     sha256: str
-    size: int
     source: str
     verified: Verification
 
@@ -63,21 +61,14 @@ def _load(entry: Path) -> Binary | None:
     return _binary(entry, receipt)
 
 
-def keep(part: Path, entry: Path, *, version: str, tag: str, source: str, verified: Verification) -> Binary:
+def keep(part: Path, entry: Path, *, version: str, source: str, verified: Verification) -> Binary:
     """Makes a part that holds an executable the entry, in place of one that was no longer good.
 
     Needs the entry's lock. Blocks.
     """
     executable = part / EXECUTABLE
     executable.chmod(0o700)
-    receipt = Receipt(
-        version=version,
-        tag=tag,
-        sha256=sha256_of(executable),
-        size=executable.stat().st_size,
-        source=source,
-        verified=verified,
-    )
+    receipt = Receipt(version=version, sha256=sha256_of(executable), source=source, verified=verified)
     (part / _RECEIPT).write_text(receipt.model_dump_json(indent=2))
     _remove(entry)
     part.rename(entry)
@@ -85,15 +76,7 @@ def keep(part: Path, entry: Path, *, version: str, tag: str, source: str, verifi
 
 
 def _binary(entry: Path, receipt: Receipt) -> Binary:
-    return Binary(
-        path=entry / EXECUTABLE,
-        version=receipt.version,
-        tag=receipt.tag,
-        sha256=receipt.sha256,
-        size=receipt.size,
-        source=receipt.source,
-        verified=receipt.verified,
-    )
+    return Binary(entry / EXECUTABLE, receipt.version, receipt.sha256, receipt.source, receipt.verified)
 
 
 @asynccontextmanager

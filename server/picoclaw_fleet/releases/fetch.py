@@ -53,7 +53,7 @@ async def fetch(
         def store() -> Binary:
             _extract(download, release.asset, part / EXECUTABLE)
             download.unlink()
-            return keep(part, entry, version=release.version, tag=release.tag, source=release.source, verified=verified)
+            return keep(part, entry, version=release.version, source=release.source, verified=verified)
 
         return await to_thread.run_sync(store)
 
@@ -74,7 +74,7 @@ async def adopt(path: Path, folder: Path) -> Binary:
             return replace(binary, source=str(path))
 
         def store() -> Binary:
-            return keep(part, entry, version="", tag="", source=str(path), verified=Verification.LOCAL)
+            return keep(part, entry, version="", source=str(path), verified=Verification.LOCAL)
 
         return await to_thread.run_sync(store)
 

@@ -79,17 +79,13 @@ class Binary:
     Attributes:
         path: The file; its content never changes.
         version: The release's version, 0.2.9 for v0.2.9; "" for a local file, which has to be asked.
-        tag: The release's tag; "" for a local file.
         sha256: Of the executable itself, in lower-case hexadecimal.
-        size: Of the executable itself, in bytes.
         source: The repository, "owner/name", or the path of the local file.
         verified: What the download was checked against.
     """
 
     path: Path
     version: str
-    tag: str
     sha256: str
-    size: int
     source: str
     verified: Verification
