@@ -69,7 +69,8 @@ def pages(outputs: OutputStore, limit: int) -> Iterable[tuple[str, str]]:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_pages_put_together_are_the_clean_whole(tmp_path: Path, answer: bytes, rest: bytes, limit: int) -> None:
     outputs = stored(tmp_path, answer, rest)
-    whole = (tmp_path / "j_one/answer").read_bytes(), (tmp_path / "j_one/rest").read_bytes()
+    files = tmp_path / "j_one/answer", tmp_path / "j_one/rest"
+    whole = [file.read_bytes() if file.exists() else b"" for file in files]
 
     answers, rests = zip(*pages(outputs, limit), strict=True)
 
@@ -142,11 +143,46 @@ def test_without_a_mark_everything_can_be_taken_for_the_answer(tmp_path: Path) -
         writer.stdout(b"just text")
         writer.end_of_stdout()
         assert not writer.found_answer
+        assert writer.beginning == ""
+        writer.all_is_answer = True
+
+    assert writer.beginning == "just text"
+    assert outputs.page("j_one").answer == "just text"
+    assert outputs.page("j_one").rest == ""
+
+
+def test_nothing_can_be_taken_for_the_answer_too(tmp_path: Path) -> None:
+    outputs = OutputStore(tmp_path)
+    with outputs.storing("j_one", []) as writer:
+        writer.end_of_stdout()
+        writer.all_is_answer = True
+
     assert outputs.page("j_one").answer == ""
 
-    outputs.promote("j_one")
 
-    assert outputs.page("j_one").answer == "just text"
+def test_what_is_stored_once_more_takes_the_place_of_all_that_was_there(tmp_path: Path) -> None:
+    stored(tmp_path, b"half an answer", b"and a rest")
+
+    outputs = OutputStore(tmp_path)
+    with outputs.storing("j_one", []) as writer:
+        writer.stdout(MARK + b"answer")
+        writer.end_of_stdout()
+
+    assert (outputs.page("j_one").answer, outputs.page("j_one").rest) == ("answer", "")
+    assert [file.name for file in (tmp_path / "j_one").iterdir()] == ["answer"]
+
+
+@given(hostile, st.integers(1, 40))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_what_is_remembered_of_an_answer_is_how_it_begins(tmp_path: Path, answer: bytes, step: int) -> None:
+    outputs = OutputStore(tmp_path)
+    with outputs.storing("j_one", []) as writer:
+        writer.stdout(MARK)
+        for start in range(0, len(answer), step):
+            writer.stdout(answer[start : start + step])
+        writer.end_of_stdout()
+
+    assert writer.beginning == clean(answer[:2000])
 
 
 def test_storing_that_fails_leaves_nothing(tmp_path: Path) -> None:

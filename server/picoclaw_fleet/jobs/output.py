@@ -1,7 +1,7 @@
 """What jobs print: stored as it comes, without secrets; shown in pages, without control characters.
 
-Each job has a folder with two files: `answer`, and `rest` for whatever else there is (stdout before the answer, stderr,
-the session's tail). A page's offset counts bytes over both, the answer first.
+Each job has a folder with up to two files: `answer`, and `rest` for whatever else there is (stdout before the answer,
+stderr, the session's tail). What would be empty isn't made. A page's offset counts bytes over both, the answer first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -71,14 +71,16 @@ class OutputStore:
             secrets: What is taken out of it.
             size: How many bytes are to come; where there is no room for them, none is written.
         """
-        folder = self._folder / job_id
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = self._empty_folder(job_id)
+        answer, rest = _File(folder / "answer"), _File(folder / "rest")
+        writer = OutputWriter(answer, rest, secrets)
         self._coming += size
         try:
             self._check_room()
-            with (folder / "answer").open("wb") as answer, (folder / "rest").open("wb") as rest:
-                writer = OutputWriter(answer, rest, secrets)
+            with closing(answer), closing(rest):
                 yield writer
+            if writer.all_is_answer and rest.beginning:
+                rest.path.replace(answer.path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -100,11 +102,6 @@ class OutputStore:
         rest_part = _read(rest, rest_size, offset + len(answer_part) - answer_size, limit - len(answer_part))
         end = offset + len(answer_part) + len(rest_part)
         return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
-
-    def beginning(self, job_id: str) -> str:
-        """How the answer begins."""
-        with (self._folder / job_id / "answer").open("rb") as answer:
-            return clean(answer.read(_BEGINNING))
 
     def make_durable(self, job_ids: Iterable[str]) -> set[str]:
         """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.
@@ -128,9 +125,15 @@ class OutputStore:
         for job_id in job_ids:
             shutil.rmtree(self._folder / job_id, ignore_errors=True)
 
-    def promote(self, job_id: str) -> None:
-        """Takes all that was printed for the answer, where PicoClaw gave none that can be told apart."""
-        (self._folder / job_id / "rest").replace(self._folder / job_id / "answer")
+    def _empty_folder(self, job_id: str) -> Path:
+        folder = self._folder / job_id
+        try:
+            folder.mkdir(mode=0o700, parents=True)
+        except FileExistsError:
+            # A process died before it could note that all of it is here.
+            shutil.rmtree(folder)
+            folder.mkdir(mode=0o700)
+        return folder
 
     def _check_room(self) -> None:
         disk = shutil.disk_usage(self._folder)
@@ -141,18 +144,29 @@ class OutputStore:
 
 
 class OutputWriter:
-    """Writes one job's output: all of stdout first, then the other parts under titles of their own."""
+    """Writes one job's output: all of stdout first, then the other parts under titles of their own.
 
-    def __init__(self, answer: BinaryIO, rest: BinaryIO, secrets: Iterable[str]) -> None:
+    Attributes:
+        all_is_answer: True when all that was printed is to be taken for the answer, as there is none to be told apart.
+    """
+
+    def __init__(self, answer: _File, rest: _File, secrets: Iterable[str]) -> None:
+        self._answer = answer
         self._rest = rest
         self._secrets = tuple(secrets)
         self._redactor = Redactor(self._secrets)
         self._splitter = AnswerSplitter(answer.write, rest.write)
+        self.all_is_answer = False
 
     @property
     def found_answer(self) -> bool:
         """Whether stdout had an answer in it."""
         return self._splitter.found
+
+    @property
+    def beginning(self) -> str:
+        """How the answer begins, as far as it is here."""
+        return clean((self._rest if self.all_is_answer else self._answer).beginning)
 
     def stdout(self, data: bytes) -> None:
         """Takes the next piece of PicoClaw's stdout."""
@@ -174,6 +188,27 @@ class OutputWriter:
 
         yield write
         self._rest.write(redactor.flush())
+
+
+class _File:
+    """A file that is made when there is something for it; remembers how it begins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.beginning = b""
+        self._opened: BinaryIO | None = None
+
+    def write(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._opened is None:
+            self._opened = self.path.open("wb")
+        self.beginning += data[: _BEGINNING - len(self.beginning)]
+        self._opened.write(data)
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
 
 def _sync(file: str) -> None:

@@ -231,15 +231,15 @@ class JobWatch:
                     with writer.part(title) as write:
                         await attendance.copy(size, write)
             await attendance.copy(min(files, _LONGEST_LISTING), names.extend)
+            writer.all_is_answer = bool(out) and not writer.found_answer and ending.exit_status == 0
         job.on_host, job.output_bytes = True, out + err + tail
-        if out and not writer.found_answer and ending.exit_status == 0:
-            self._outputs.promote(job.job_id)
+        if writer.all_is_answer:
             notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
         if order.task != job.task.encode():
             notes.append(
                 f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
             )
-        beginning = self._outputs.beginning(job.job_id)
+        beginning = writer.beginning
         if contact.host.restrict_to_workspace is not False and any(words in beginning for words in _OUTSIDE):
             notes.append("Where a task needs files outside of its workspace, set restrict_to_workspace to false there.")
         left = Redactor(secrets).redact(clean(bytes(names))).splitlines() if names else []
