@@ -73,6 +73,7 @@ class Fleet(AsyncContextManagerMixin):
         state: The folder for ledger and outputs; None for `state_folder()`.
     """
 
+    _dispatcher: Dispatcher
     _rollout: Rollout
 
     def __init__(self, source: ConfigSource, *, state: Path | None = None) -> None:
@@ -89,30 +90,29 @@ class Fleet(AsyncContextManagerMixin):
         self._watch = JobWatch(self._pool, self._ledger, self._outputs)
         self._releases = ReleaseSource()
         self._awaited: Counter[str] = Counter()
-        self._dispatcher = Dispatcher(self._ledger, self._board, self._watch, self._hosts)
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncGenerator[Self]:
-        await self._ledger.open()
-        adoption = Adoption(
-            ledger=self._ledger,
-            board=self._board,
-            watch=self._watch,
-            host=self._roster.find,
-            stop=self._dispatcher.stop,
-            take_back=self._dispatcher.take_back,
-        )
-        housekeeping = Housekeeping(
-            pool=self._pool,
-            board=self._board,
-            ledger=self._ledger,
-            outputs=self._outputs,
-            host=self._roster.find,
-        )
         try:
+            await self._ledger.open()
             async with self._pool, anyio.create_task_group() as tasks:
-                self._dispatcher.use(tasks)
+                self._dispatcher = Dispatcher(self._ledger, self._board, self._watch, self._hosts, tasks)
                 self._rollout = Rollout(self._pool, self._board, tasks)
+                adoption = Adoption(
+                    ledger=self._ledger,
+                    board=self._board,
+                    watch=self._watch,
+                    host=self._roster.find,
+                    stop=self._dispatcher.stop,
+                    take_back=self._dispatcher.take_back,
+                )
+                housekeeping = Housekeeping(
+                    pool=self._pool,
+                    board=self._board,
+                    ledger=self._ledger,
+                    outputs=self._outputs,
+                    host=self._roster.find,
+                )
                 tasks.start_soon(adoption.run)
                 tasks.start_soon(housekeeping.run)
                 yield self

@@ -25,8 +25,7 @@ async def test_what_was_asked_for_long_ago_is_forgotten_and_waits_until_it_is_ag
     await ledger.add(jobs)
     async with Pool() as pool, anyio.create_task_group() as tasks:
         watch = JobWatch(pool, ledger, OutputStore(tmp_path / "outputs"))
-        one = Dispatcher(ledger, Board(pool), watch, lambda: ())
-        one.use(tasks)
+        one = Dispatcher(ledger, Board(pool), watch, lambda: (), tasks)
         for number in (0, 1, 0, 2):
             await one.set_going(jobs[number].job_id)
         for job in jobs:

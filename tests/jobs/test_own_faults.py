@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,6 +14,9 @@ import anyio
 import pytest
 from tests.jobs.scenario import SECONDS, end, make_jobs, until
 
+from picoclaw_fleet.config.file import ConfigSource
+from picoclaw_fleet.errors import LedgerError
+from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.jobs import adoption, housekeeping
 from picoclaw_fleet.jobs.adoption import Adoption
 from picoclaw_fleet.jobs.board import Board
@@ -127,9 +131,25 @@ async def test_who_stops_a_job_goes_on(ledger: Ledger, parts: Parts, caplog: pyt
     job.sent, job.host = True, "ada"
 
     async with anyio.create_task_group() as tasks:
-        dispatcher = Dispatcher(ledger, parts.board, parts.watch, faulty)
-        dispatcher.use(tasks)
+        dispatcher = Dispatcher(ledger, parts.board, parts.watch, faulty, tasks)
         dispatcher.stop(job)
 
     assert faulty.called.is_set()
     assert f"Stopping job {job.job_id} broke off" in caplog.text
+
+
+async def test_a_fleet_that_can_t_be_opened_leaves_nothing_open(tmp_path: Path) -> None:
+    fleet = Fleet(ConfigSource(tmp_path / "none.json"), state=tmp_path)
+    (tmp_path / f"ledger-{platform.node()}.holders").touch()
+    with pytest.raises(LedgerError, match="can't be written to"):
+        async with fleet:
+            pass
+    assert list(_opened_in(tmp_path)) == []
+
+
+def _opened_in(folder: Path) -> Iterator[Path]:
+    """What this process has open below a folder."""
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was open to read that very list
+            if entry.readlink().is_relative_to(folder):
+                yield entry.readlink()

@@ -30,21 +30,19 @@ class Dispatcher:
         board: How the hosts are.
         watch: Carries out one job on one host.
         hosts: Tells the hosts of the last good config.
+        tasks: Where everything runs.
     """
 
-    _tasks: TaskGroup
-
-    def __init__(self, ledger: Ledger, board: Board, watch: JobWatch, hosts: Callable[[], Sequence[Host]]) -> None:
+    def __init__(
+        self, ledger: Ledger, board: Board, watch: JobWatch, hosts: Callable[[], Sequence[Host]], tasks: TaskGroup
+    ) -> None:
         self._ledger = ledger
         self._board = board
         self._watch = watch
         self._hosts = hosts
+        self._tasks = tasks
         self._runs: set[BatchRun] = set()
         self._named: dict[str, None] = {}
-
-    def use(self, tasks: TaskGroup) -> None:
-        """Takes the task group in which everything runs."""
-        self._tasks = tasks
 
     async def begin(self, jobs: Sequence[Job], max_parallel: int = 0, install: Install | None = None) -> None:
         """Takes in new jobs, all or none, and sets them going.
