@@ -9,6 +9,7 @@ import pytest
 from mcp import Client
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Caller, Era, stdio
+from tests.mcp_server.foreign import find_node
 
 from picoclaw_fleet.mcp_server.server import create_server
 
@@ -23,6 +24,12 @@ def anyio_backend() -> str:
 @pytest.fixture(params=ERAS)
 def era(request: pytest.FixtureRequest) -> Era:
     return request.param
+
+
+@pytest.fixture
+def node() -> str:
+    """What runs other people's clients."""
+    return find_node()
 
 
 @pytest.fixture

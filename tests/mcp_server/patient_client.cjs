@@ -1,12 +1,12 @@
 // A client with the TypeScript SDK as it comes: dispatches a task, and asks for its result until it is there.
 //
-//   node patient_client.cjs CLIENTS COMMAND TASK WAIT_SECONDS [TIMEOUT_MS]
+//   node patient_client.cjs NODE_MODULES COMMAND TASK WAIT_SECONDS [TIMEOUT_MS]
 //
 // Without TIMEOUT_MS the SDK's own limit of 60 s for each request holds. Prints a line of JSON for each reply.
 const { createRequire } = require("node:module");
 
-const [clients, command, task, waitSeconds, timeout] = process.argv.slice(2);
-const load = createRequire(`${clients}/`);
+const [modules, command, task, waitSeconds, timeout] = process.argv.slice(2);
+const load = createRequire(`${modules}/`);
 const { Client } = load("@modelcontextprotocol/sdk/client/index.js");
 const { StdioClientTransport } = load("@modelcontextprotocol/sdk/client/stdio.js");
 

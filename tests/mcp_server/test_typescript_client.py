@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +15,17 @@ import anyio
 import pytest
 from tests import standin
 from tests.embedded_fleet import COMMAND, EmbeddedFleet
+from tests.mcp_server.foreign import MODULES
 
-CLIENTS = Path(sys.prefix) / "clients"
-SDK = CLIENTS / "node_modules/@modelcontextprotocol/sdk"
 SCRIPT = Path(__file__).with_name("patient_client.cjs")
 LIMIT_MS = 6_000
 # A tenth of what the tools wait by default; the server is asked for whole seconds.
 WAIT_SECONDS = 4
 
 
-@pytest.fixture
-def node() -> str:
-    """Node, where the SDK is there too."""
-    found = shutil.which("node")
-    if found is None or not SDK.exists():
-        reason = "node or the TypeScript SDK is missing; tests/setup-clients.sh installs the latter"
-        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-    return found
-
-
 async def _run(node: str, fleet: EmbeddedFleet, *arguments: str) -> tuple[list[dict[str, Any]], str]:
     """What the client was told, reply by reply, and what it complained of."""
-    command = [node, str(SCRIPT), str(CLIENTS), COMMAND, *arguments]
+    command = [node, str(SCRIPT), str(MODULES), COMMAND, *arguments]
     done: subprocess.CompletedProcess[bytes] = await anyio.run_process(command, env=fleet.environment, check=False)
     return [json.loads(line) for line in done.stdout.splitlines()], done.stderr.decode()
 
