@@ -10,6 +10,7 @@ missing_packages() {
     command -v busybox >/dev/null || echo busybox-static
     command -v tcsh >/dev/null || echo tcsh
     command -v fish >/dev/null || echo fish
+    command -v curl >/dev/null || echo curl
     command -v shellcheck >/dev/null || echo shellcheck
 }
 

@@ -11,6 +11,7 @@ import click
 import pytest
 from tests.docs.place import place
 from tests.docs.snippets import DOCUMENTS, ROOT, SCRIPTS, SHELLS, Snippet, audit_line, script, snippets
+from tests.servers import required
 
 from picoclaw_fleet.cli.app import build
 from picoclaw_fleet.config.file import load_config
@@ -54,6 +55,8 @@ def test_each_snippet_is_run_or_read_or_there_is_a_reason_why_not() -> None:
 @pytest.mark.timeout(PATIENCE + 30)
 @pytest.mark.parametrize("document", RUN, ids=lambda document: document.name)
 async def test_what_is_typed_works(document: Path, tmp_path: Path) -> None:
+    if "curl " in script(document):
+        required("curl")
     async with place(tmp_path, bare=document.name == "README.md") as here:
         folder = document.parent if document.name == "SKILL.md" else here.fleet.home
         typed = _with_free_ports(script(document)).replace("/tmp/", f"{tmp_path}/")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.github import Fault, GitHub, member, picoclaw_files, tar_gz
+from tests.servers import required
 from tests.skill.desk import Desk
 from tests.skill.watch import Watch
 from tests.skill.worker import Worker
@@ -32,6 +33,7 @@ def llm() -> Iterator[MockLLM]:
 @pytest.fixture
 def github(desk: Desk, llm: MockLLM) -> Iterator[GitHub]:
     """A release of the latest persona at upstream, and settings for a model's server of the tests."""
+    required("curl")
     with GitHub() as github:
         github.publish(UPSTREAM, "v0.2.9", picoclaw_files(executable("0.2.9")))
         desk.defaults |= {"provider": "openai", "api_base": llm.base_url, "model": "tiny", "api_key_env": "MY_KEY"}

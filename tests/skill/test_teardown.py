@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import anyio
 import pytest
 from tests.github import GitHub, picoclaw_files
+from tests.servers import required
 from tests.skill.desk import GONE, SECONDS, Desk
 from tests.skill.test_deploy import ARCH, KEY, UPSTREAM
 from tests.skill.worker import Worker
@@ -16,6 +17,7 @@ from tests.standin import executable, install
 
 @pytest.fixture
 def github(desk: Desk) -> Iterator[GitHub]:
+    required("curl")
     with GitHub() as github:
         github.publish(UPSTREAM, "v0.2.9", picoclaw_files(executable()))
         desk.env |= {"PICOCLAW_GITHUB_API": github.api, "ANTHROPIC_API_KEY": KEY}
