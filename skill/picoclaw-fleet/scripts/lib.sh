@@ -170,6 +170,43 @@ cleaned() { # from stdin
     -e "s/${escape}[ -\\/]*[0-~]?//g" \
     -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' |
     LC_ALL=C tr -d '\000-\010\013-\037\177' |
+    SECRETS="$secrets" LC_ALL=C awk '
+      # A private key goes up to its end, which may be lines away; where it has none, what looks like its lines.
+      function clean(text, last,   key, at) {
+        while (match(text, /-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?(-----)?/)) {
+          printf "%s", substr(text, 1, RSTART - 1)
+          text = substr(text, RSTART)
+          key = substr(text, RLENGTH + 1)
+          at = index(key, "-----")
+          if (!at && !last && length(key) <= 7500) {
+            held = text
+            return
+          }
+          printf "[secret]"
+          text = substr(key, at)
+          if (at && at <= 7501 && match(text, /^-----END [A-Z ]*PRIVATE KEY( BLOCK)?-----/)) text = substr(text, RLENGTH + 1)
+          else text = without_lines(key)
+        }
+        held = ""
+        print text
+      }
+      function without_lines(text,   rest) {
+        while (1) {
+          rest = text
+          sub(/^([ \t\n]|\\[nr])+/, "", rest)
+          if (!match(rest, "^[A-Za-z0-9+/=]+") || RLENGTH < 16) return text
+          text = substr(rest, RLENGTH + 1)
+        }
+      }
+      BEGIN { count = split(ENVIRON["SECRETS"], known, "\n") }
+      {
+        for (number = 1; number <= count; number++) {
+          key = known[number]
+          while (length(key) >= 8 && (at = index($0, key))) $0 = substr($0, 1, at - 1) "[secret]" substr($0, at + length(key))
+        }
+        clean(held == "" ? $0 : held "\n" $0, 0)
+      }
+      END { if (held != "") clean(held, 1) }' |
     LC_ALL=C sed -E \
       -e "s/${before}(sk-|pcf_|glpat-)[A-Za-z0-9_-]{16,200}/\\1[secret]/g" \
       -e "s/${before}(gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,200}/\\1[secret]/g" \
@@ -178,16 +215,7 @@ cleaned() { # from stdin
       -e "s/${before}xox[abeprs]-[A-Za-z0-9-]{10,200}/\\1[secret]/g" \
       -e "s/${before}(AKIA|ASIA)[A-Z0-9]{16}/\\1[secret]/g" \
       -e "s/${before}AIza[A-Za-z0-9_-]{30,200}/\\1[secret]/g" \
-      -e "s/${before}eyJ[A-Za-z0-9_-]{10,}\\.[A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]*)?/\\1[secret]/g" |
-    SECRETS="$secrets" LC_ALL=C awk '
-      BEGIN { count = split(ENVIRON["SECRETS"], known, "\n") }
-      {
-        for (number = 1; number <= count; number++) {
-          key = known[number]
-          while (length(key) >= 8 && (at = index($0, key))) $0 = substr($0, 1, at - 1) "[secret]" substr($0, at + length(key))
-        }
-        print
-      }'
+      -e "s/${before}eyJ[A-Za-z0-9_-]{10,}\\.[A-Za-z0-9_-]*(\\.[A-Za-z0-9_-]*)?/\\1[secret]/g"
 }
 
 version_in() { # from stdin: what `picoclaw version` calls itself
