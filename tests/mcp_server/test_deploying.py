@@ -81,9 +81,23 @@ async def test_nothing_is_taken_away_unasked(bare: EmbeddedFleet, era: Era) -> N
     async with client(bare, era, user) as connected:
         declined = await Caller(connected).refusal("teardown", hosts=["ada"])
     assert "confirm=true" in unasked
-    assert "declined" in declined
+    assert "did not agree" in declined
     assert len(user.questions) == 1 and "ada" in user.questions[0]
     assert (bare.hosts["ada"].home / ".local/bin/picoclaw").exists()
+
+
+async def test_the_user_is_shown_which_hosts_the_selectors_pick_and_not_asked_where_they_pick_none(
+    bare: EmbeddedFleet, era: Era
+) -> None:
+    user = User(agrees=False)
+    async with client(bare, era, user) as connected:
+        call = Caller(connected)
+        await call.refusal("teardown", hosts=["all", "!nobody"])
+        await call.refusal("teardown", hosts=["?da, b*"])
+    async with client(bare, era) as connected:
+        unasked = await Caller(connected).refusal("teardown", hosts=["all"])
+    assert user.questions == ["Remove PicoClaw, its settings and the API key from ada, bob?"]
+    assert "from ada, bob, and the user has not been asked" in unasked
 
 
 async def test_it_is_taken_away_when_the_user_agrees_or_has_agreed(bare: EmbeddedFleet, era: Era) -> None:

@@ -57,7 +57,7 @@ async def teardown(
 ) -> Annotated[CallToolResult, HostsResult]:
     """Serve teardown."""
     if not isinstance(answer, AcceptedElicitation) or not answer.data.confirm:
-        raise UsageError("teardown was not called: the user declined.")
+        raise UsageError("teardown was not called: the user was asked, and did not agree.")
     fleet = await _fleet(ctx)
     result = await fleet.teardown(hosts, purge=purge, wait_seconds=wait_seconds, progress=_progress(ctx))
     return _reply(result, render.rollout(result))
