@@ -67,18 +67,6 @@ async def test_the_runner_is_put_on_a_host_once(small_fleet: EmbeddedFleet) -> N
     assert runner.stat().st_mtime_ns == first
 
 
-@pytest.mark.parametrize(("max_parallel", "most"), [(0, 4), (3, 3), (1, 1)])
-async def test_max_parallel_and_slots_bound_what_runs_at_once(
-    fleet: EmbeddedFleet, tmp_path: Path, max_parallel: int, most: int
-) -> None:
-    log = tmp_path / "running.log"
-    fleet.set_knobs(exec=COUNTED.format(log=log, seconds=0.1))
-    async with controller(fleet) as one:
-        batch = await _finish(one, await one.dispatch_many(_tasks(12), max_parallel=max_parallel))
-    assert batch.counts.succeeded == 12
-    assert most_at_once(log) <= most
-
-
 async def test_several_calls_share_the_slots_of_a_host_and_all_get_their_turn(
     fleet: EmbeddedFleet, tmp_path: Path
 ) -> None:
