@@ -112,9 +112,7 @@ class Installation:
             self._step("check")
             if unchanged := await self._check(manifest, survey):
                 return unchanged
-        await self._install(survey)
-        outcome = "upgraded" if survey.first("current") else "installed"
-        return Installed(outcome, self._version, self._kept)
+        return await self._install(survey)
 
     async def _check(self, manifest: Manifest, survey: Said) -> Installed | None:
         settings = self._settings(manifest.says, survey)
@@ -126,7 +124,7 @@ class Installation:
             await self._lock.take(INSTALL, "sweep", on_wait=self._wait)
         return Installed("unchanged", manifest.version, kept=said.kept())
 
-    async def _install(self, survey: Said) -> None:
+    async def _install(self, survey: Said) -> Installed:
         self._step("lock")
         begun = await self._lock.take(INSTALL, "begin", self._program.folder, *self._binary_words(), on_wait=self._wait)
         self._raise_failure(begun)
@@ -138,7 +136,7 @@ class Installation:
                 says = await self._send(
                     f"{survey.first('home')}/{fleet_folder(self._name)}/versions/{folder}", folder, has
                 )
-                await self._settle(folder, says, survey)
+                return await self._settle(folder, says, survey)
         except HostError as error:
             if error.reason is not Reason.LOST_CONTACT:
                 with suppress(HostError):
@@ -178,15 +176,15 @@ class Installation:
             raise self._not_ready("The binary does not run there", said)
         return version
 
-    async def _settle(self, folder: str, says: str, survey: Said) -> None:
+    async def _settle(self, folder: str, says: str, survey: Said) -> Installed:
         settings = self._settings(says, survey)
-        self._version = self._program.version or says
-        words = [folder, *self._binary_words(), *_settings_words(settings), self._version, self._program.source, says]
+        version = self._program.version or says
+        words = [folder, *self._binary_words(), *_settings_words(settings), version, self._program.source, says]
         said = await self._script("install", *words, stdin=_settings_stdin(settings), on_said=self._tell)
         if said.failure and said.failure[0] == "not_ready":
             raise self._not_ready(f"PicoClaw {says} is not ready with its settings", said)
         self._raise_failure(said)
-        self._kept = said.kept()
+        return Installed("upgraded" if survey.first("current") else "installed", version, said.kept())
 
     def _settings(self, says: str, survey: Said) -> Settings:
         return settings_for(says, self._access, has_owner="config" in survey.all("owner"))
@@ -197,9 +195,15 @@ class Installation:
     async def _script(
         self, *words: str, stdin: bytes = b"", on_said: Callable[[list[str]], None] | None = None
     ) -> Said:
-        words_ = self._lock.words(*words)
-        secrets = (self._access.key,)
-        return await run_script(self._pool, self._host, INSTALL, words_, stdin=stdin, on_said=on_said, secrets=secrets)
+        return await run_script(
+            self._pool,
+            self._host,
+            INSTALL,
+            self._lock.words(*words),
+            stdin=stdin,
+            on_said=on_said,
+            secrets=(self._access.key,),
+        )
 
     def _step(self, step: str, done: int = 0, total: int = 0) -> None:
         self._on_step(step, done, total)
