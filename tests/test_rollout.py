@@ -229,6 +229,13 @@ async def test_where_picoclaw_is_ready_nothing_is_done_when_only_others_are_mean
     assert key_missing.reason is Reason.KEY_MISSING
 
 
+async def test_a_host_that_is_not_ready_is_looked_at_once(site: DeploySite) -> None:
+    runs = site.rollout.deploy(hosts_of(site)[:1], site.releases, version="9.9.9", unready_only=True)
+    (failed,) = await site.see(runs)
+    assert failed.reason is Reason.NO_RELEASE
+    assert site.server.count("Starting session") == 1
+
+
 async def test_the_end_that_nobody_saw_is_told_once(site: DeploySite) -> None:
     host = site.host()
     (run,) = site.rollout.deploy([host], site.releases)

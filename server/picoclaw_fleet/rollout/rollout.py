@@ -43,6 +43,7 @@ REMEMBERED_SECONDS = 600.0
 _NEWS_BYTES = 1 << 20
 
 OnChange = Callable[[str, HostProgress], None]
+_Work = Callable[[HostRun, Facts], Awaitable[HostResult]]
 
 
 @dataclass(slots=True)
@@ -150,7 +151,7 @@ class Rollout:
         self,
         host: Host,
         order: Order,
-        work: Callable[[HostRun], Awaitable[HostResult]],
+        work: _Work,
         *,
         unready_only: bool = False,
     ) -> HostRun:
@@ -175,15 +176,21 @@ class Rollout:
             self._tasks.start_soon(self._carry_out, run, work)
         return run
 
-    async def _carry_out(self, run: HostRun, work: Callable[[HostRun], Awaitable[HostResult]]) -> None:
+    async def _carry_out(self, run: HostRun, work: _Work) -> None:
         try:
-            is_ready = run.unready_only and await self._is_ready(run)
-            if is_ready and run.unready_only:  # as it may not be any more
+            self._tell(run, "probe", 0, 0)
+            view = await self._board.look(run.host)
+            if view.trouble is not None:
+                raise view.trouble
+            assert view.facts is not None, "a look without trouble leaves facts"
+            facts = view.facts
+            if run.unready_only and view.obstacle() is None:
                 run.was_ready = True
                 result = HostResult(Outcome.UNCHANGED, message=f"{run.host.name}: PicoClaw is ready there.")
             else:
+                self._tell(run, "waiting", 0, 0)
                 async with self._hosts:
-                    result = await work(run)
+                    result = await work(run, facts)
         except (HostError, ReleaseError, UsageError) as error:
             result = HostResult.failed(error)
         except Exception:
@@ -194,9 +201,8 @@ class Rollout:
         run.end(result)
         self._note_change()
 
-    async def _deploy(self, wave: _Wave, run: HostRun) -> HostResult:
+    async def _deploy(self, wave: _Wave, run: HostRun, facts: Facts) -> HostResult:
         access = _access(run.host)
-        facts = await self._facts(run)
         platform = Platform.from_uname(facts.system, facts.arch, await self._byte_order(run.host, facts))
         self._tell(run, "download", 0, 0)
         if platform not in wave.binaries:
@@ -245,8 +251,7 @@ class Rollout:
         release = await wave.releases.find(wave.order.version, platform)
         return await wave.releases.binary(release, partial(self._tell, run, "download"))
 
-    async def _tear_down(self, run: HostRun) -> HostResult:
-        facts = await self._facts(run)
+    async def _tear_down(self, run: HostRun, facts: Facts) -> HostResult:
         variable = key_variable(run.host)
         removed = await remove(
             self._pool,
@@ -267,21 +272,6 @@ class Rollout:
             kept=kept,
             message=f"{run.host.name}: there was nothing of ours." if removed.nothing else looked,
         )
-
-    async def _is_ready(self, run: HostRun) -> bool:
-        return (await self._look(run)).obstacle() is None
-
-    async def _look(self, run: HostRun) -> HostView:
-        self._tell(run, "probe", 0, 0)
-        view = await self._board.look(run.host)
-        if view.trouble is not None:
-            raise view.trouble
-        return view
-
-    async def _facts(self, run: HostRun) -> Facts:
-        view = await self._look(run)
-        assert view.facts is not None, "a look without trouble leaves facts"
-        return view.facts
 
     async def _byte_order(self, host: Host, facts: Facts) -> str:
         """What uname does not tell of mips: the sixth byte of any program there (ELF's EI_DATA)."""
