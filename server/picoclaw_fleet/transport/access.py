@@ -20,10 +20,10 @@ KEEPALIVE_SECONDS = 15
 KEEPALIVE_MISSED = 3
 """A peer that is gone is noticed after at most a minute."""
 
-Identity = tuple[object, ...]
+Endpoint = tuple[object, ...]
 
 
-def identity(host: Host) -> Identity:
+def endpoint(host: Host) -> Endpoint:
     """The values of a host that make a connection to it another one when they change."""
     return (
         host.name,
@@ -93,7 +93,7 @@ class Accesses:
     """The accesses of all hosts. Blocks: for worker threads."""
 
     def __init__(self) -> None:
-        self._settings: FileCache[Identity, Settings] = FileCache()
+        self._settings: FileCache[Endpoint, Settings] = FileCache()
         self._keyring = Keyring()
         self._known_hosts = KnownHosts()
         # At INFO asyncssh prints each command, and at DEBUG what is sent.
@@ -106,7 +106,7 @@ class Accesses:
             HostError: unreachable when ~/.ssh/config can't be used.
         """
         try:
-            return self._settings.get(identity(host), lambda note: read_settings(host, note))
+            return self._settings.get(endpoint(host), lambda note: read_settings(host, note))
         except (OSError, ValueError) as error:
             raise faults.route_fault(host.name, f"~/.ssh/config can't be used: {error}.") from error
         except UsageError as error:

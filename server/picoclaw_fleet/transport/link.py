@@ -8,7 +8,7 @@ from typing import Any
 
 from picoclaw_fleet.errors import HostError
 from picoclaw_fleet.transport import faults
-from picoclaw_fleet.transport.access import Identity
+from picoclaw_fleet.transport.access import Endpoint
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.connection import KEPT_FOR_PROMPT, MAX_CHANNELS, Connection
 
@@ -17,12 +17,12 @@ class Link:
     """Keeps what connects us to a host. However many ask at once, one attempt is made, and its outcome is everybody's.
 
     Args:
-        identity: What a connection depends on.
+        endpoint: What a connection depends on.
         connect: Makes a new one.
     """
 
-    def __init__(self, identity: Identity, connect: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
-        self.identity = identity
+    def __init__(self, endpoint: Endpoint, connect: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
+        self.endpoint = endpoint
         self._connect = connect
         self._connections: list[Connection] = []
         self._attempt: asyncio.Task[Connection] | None = None

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import faults
-from picoclaw_fleet.transport.access import Access, Accesses, identity
+from picoclaw_fleet.transport.access import Access, Accesses, endpoint
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.command import Command, Completed
 from picoclaw_fleet.transport.connection import Connection, ConnectionSpentError
@@ -147,9 +147,9 @@ class Pool:
     async def _connection(self, host: Host, lane: Lane) -> Connection:
         if self._closed:
             raise faults.closed(host.name)
-        wanted = identity(host)
+        wanted = endpoint(host)
         link = self._links.get(host.name)
-        if link is None or link.identity != wanted:
+        if link is None or link.endpoint != wanted:
             if link is not None:
                 link.retire()
             link = self._links[host.name] = Link(wanted, lambda: self._connect(host))
