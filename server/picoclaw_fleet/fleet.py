@@ -256,7 +256,7 @@ class Fleet(AsyncContextManagerMixin):
             job_id: The job; or
             batch_id: the batch.
             wait_seconds: How long to wait for the end at most.
-            offset: From where to show a job's output, as next_offset said.
+            offset: From where to show a job's output, or the jobs of a batch, as next_offset said.
             limit: How much of it, in characters.
             progress: Is told how many jobs are done.
 
@@ -265,17 +265,12 @@ class Fleet(AsyncContextManagerMixin):
             LedgerError: The ledger can't be read.
         """
         _check_wait(wait_seconds)
-        scope = _scope(job_id, batch_id)
-        if job_id:
-            await self._ledger.job(job_id, owner=self._caller.owns_only)
-            total = 1
-        else:
-            total = (await self._ledger.counts(batch_id, owner=self._caller.owns_only)).total()
+        scope, total = await self._meant(job_id, batch_id)
         if self._caller.may("dispatch"):
             await self._dispatcher.set_going(scope)
         await self._wait(scope, total, wait_seconds, progress)
         if batch_id:
-            return await self._batch_result(batch_id)
+            return await self._batch_result(batch_id, offset)
         job = await self._ledger.job(job_id, owner=self._caller.owns_only)
         return await self._job_result(job, offset=offset, limit=limit)
 
@@ -357,14 +352,18 @@ class Fleet(AsyncContextManagerMixin):
             limit: How many to list.
 
         Raises:
-            UsageError: There is no such state.
+            UsageError: There is no such state or batch, or neither such a host nor a job that was sent there.
             LedgerError: The ledger can't be read.
         """
         if state and state not in set(State):
             raise UsageError(f"There is no state {state[:80]!r}.", next_step=f"States are {', '.join(State)}.")
+        if batch_id:
+            await self._ledger.counts(batch_id, owner=self._caller.owns_only)
         jobs, total = await self._ledger.page(
             state=state, host=host, batch_id=batch_id, owner=self._caller.owns_only, offset=offset, limit=limit
         )
+        if host and not total:
+            self._roster.latest().get(host)
         return await self._with_news(report.jobs_result(jobs, total, offset))
 
     async def cancel(self, job_id: str = "", batch_id: str = "") -> JobsResult:
@@ -380,11 +379,7 @@ class Fleet(AsyncContextManagerMixin):
             UsageError: Neither or both are given, or there is no such job or batch.
             LedgerError: The ledger can't be read or written.
         """
-        scope = _scope(job_id, batch_id)
-        if job_id:
-            await self._ledger.job(job_id, owner=self._caller.owns_only)
-        else:
-            await self._ledger.counts(batch_id, owner=self._caller.owns_only)
+        scope, _ = await self._meant(job_id, batch_id)
         jobs = await self._dispatcher.stop_all(scope)
         await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
         return await self._with_news(report.cancel_result(await self._ledger.latest(jobs)))
@@ -392,6 +387,15 @@ class Fleet(AsyncContextManagerMixin):
     def _hosts(self) -> Sequence[Host]:
         """The hosts as the last good config has them: running jobs go on with it."""
         return self._roster.latest().hosts
+
+    async def _meant(self, job_id: str, batch_id: str) -> tuple[str, int]:
+        """The job or the batch that the caller means, and how many jobs that is."""
+        if bool(job_id) == bool(batch_id):
+            raise UsageError("Give either job_id or batch_id.")
+        if job_id:
+            await self._ledger.job(job_id, owner=self._caller.owns_only)
+            return job_id, 1
+        return batch_id, (await self._ledger.counts(batch_id, owner=self._caller.owns_only)).total()
 
     async def _begin(self, jobs: Sequence[Job], max_parallel: int = 0, *, deploy_missing: bool) -> None:
         for job in jobs:
@@ -449,12 +453,12 @@ class Fleet(AsyncContextManagerMixin):
             await self._ledger.note_told(job.job_id)
         return await self._with_news(report.job_result(job, self._outputs, offset=offset, limit=limit))
 
-    async def _batch_result(self, batch_id: str) -> BatchResult:
+    async def _batch_result(self, batch_id: str, offset: int = 0) -> BatchResult:
         # First, so that what ends from now on is neither left out here nor taken for told.
         await self._ledger.note_batch_told(batch_id, self._caller.name)
         states = await self._ledger.counts(batch_id, owner=self._caller.owns_only)
-        shown = await self._ledger.trouble_first(batch_id, report.SHOWN_JOBS)
-        return await self._with_news(report.batch_result(batch_id, states, shown, self._outputs))
+        shown = await self._ledger.trouble_first(batch_id, report.SHOWN_JOBS, offset)
+        return await self._with_news(report.batch_result(batch_id, states, shown, self._outputs, offset=offset))
 
     async def _with_news(self, result: R) -> R:
         """Adds what has finished while no caller was looking."""
@@ -486,12 +490,6 @@ def _begun_as(scope: str) -> Generator[None]:
 
 def _ignore(_: Sequence[str]) -> None:
     pass
-
-
-def _scope(job_id: str, batch_id: str) -> str:
-    if bool(job_id) == bool(batch_id):
-        raise UsageError("Give either job_id or batch_id.")
-    return job_id or batch_id
 
 
 def _check_wait(seconds: float) -> None:

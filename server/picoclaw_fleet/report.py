@@ -42,9 +42,11 @@ def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = 
     return JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
 
 
-def batch_result(batch_id: str, states: Counter[State], shown: Sequence[Job], outputs: OutputStore) -> BatchResult:
+def batch_result(
+    batch_id: str, states: Counter[State], shown: Sequence[Job], outputs: OutputStore, *, offset: int = 0
+) -> BatchResult:
     """A batch: all counted, the given jobs shown, the same answer only once."""
-    total = states.total()
+    total, end = states.total(), offset + len(shown)
     share = min(PAGE_CHARACTERS, CALL_CHARACTERS // max(len(shown), 1))
     entries: list[JobEntry] = []
     first_with: dict[str, str] = {}
@@ -57,12 +59,13 @@ def batch_result(batch_id: str, states: Counter[State], shown: Sequence[Job], ou
         entries.append(entry)
     left = states[State.QUEUED] + states[State.RUNNING]
     return BatchResult(
-        summary=f"{batch_id}: {_tally(states)}.",
+        summary=f"{batch_id}: {_tally(states)}.{_shown(offset, end, total)}",
         notices=sorted({note for job in shown for note in job.notes}),
         batch_id=batch_id,
         counts=Counts(total=total, **{state.value: count for state, count in states.items()}),
         jobs=entries,
-        next_step=_next_of_batch(batch_id, left, total),
+        next_offset=end if end < total and not left else None,
+        next_step=_next_of_batch(batch_id, left, end, total),
     )
 
 
@@ -194,11 +197,18 @@ def _next_of_job(job: Job, next_offset: int | None) -> str | None:
     return job.next_step or None
 
 
-def _next_of_batch(batch_id: str, left: int, total: int) -> str | None:
+def _shown(offset: int, end: int, total: int) -> str:
+    """Which jobs of a batch are shown, where that isn't all."""
+    if end - offset == total:
+        return ""
+    return f" Here are jobs {offset + 1} to {end}." if offset < end else f" There are none after the first {total}."
+
+
+def _next_of_batch(batch_id: str, left: int, end: int, total: int) -> str | None:
     if left:
         return f'{left} of {total} are not done. Call job_result with batch_id="{batch_id}" and wait_seconds=45.'
-    if total > SHOWN_JOBS:
-        return "Jobs that are not listed here: call job_result with their job_id."
+    if end < total:
+        return f'For more of the {total} call job_result with batch_id="{batch_id}" and offset={end}.'
     return None
 
 

@@ -86,6 +86,7 @@ class BatchResult(Result):
     batch_id: str = Field(description="Name it in job_result.")
     counts: Counts
     jobs: list[JobEntry] = Field(description="At most 50: failures first, then those under way, then the rest.")
+    next_offset: int | None = Field(default=None, description="Where the next page begins: the offset for job_result.")
     next_step: str | None = Field(default=None, description="What to do now.")
 
 

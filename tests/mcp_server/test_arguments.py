@@ -69,6 +69,8 @@ async def test_numbers_may_come_as_text(call: Caller) -> None:
         ("job_result", {"job_id": "j_nope"}, ["There is no job 'j_nope'", "`jobs` lists"]),
         ("job_result", {"job_id": "b_0123456789ab"}, ["There is no job 'b_0123456789ab'", "give it as batch_id."]),
         ("job_cancel", {"batch_id": "j_aaaaaaaaaaaa"}, ["There is no batch 'j_aaaaaaaaaaaa'", "give it as job_id."]),
+        ("jobs", {"batch_id": "b_0"}, ["There is no batch 'b_0'"]),
+        ("jobs", {"host": "boob"}, ["No host is called 'boob'", "bob"]),
         ("jobs", {"state": "done"}, ["There is no state 'done'", "succeeded"]),
         ("job_cancel", {}, ["Give either job_id or batch_id."]),
         ("job_cancel", {"batch_id": "b_0"}, ["There is no batch 'b_0'"]),

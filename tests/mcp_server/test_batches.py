@@ -82,4 +82,15 @@ async def test_of_more_than_fifty_jobs_the_failed_ones_are_shown_first(fleet: Em
     batch = await call("dispatch_many", tasks=tasks)
     assert (batch.data["counts"]["total"], batch.data["counts"]["failed"]) == (60, 3)
     assert [job["state"] for job in batch.data["jobs"]] == ["failed"] * 3 + ["succeeded"] * 47
+    assert "Here are jobs 1 to 50." in batch.data["summary"]
     assert batch.data["next_step"] in batch.text
+
+    batch_id = batch.data["batch_id"]
+    rest = await call("job_result", batch_id=batch_id, offset=batch.data["next_offset"])
+    assert f'batch_id="{batch_id}" and offset={batch.data["next_offset"]}' in batch.data["next_step"]
+    assert len({job["job_id"] for job in batch.data["jobs"] + rest.data["jobs"]}) == 60
+    assert "Here are jobs 51 to 60." in rest.data["summary"]
+    assert rest.data.keys().isdisjoint({"next_offset", "next_step"})
+    beyond = await call("job_result", batch_id=batch_id, offset=10**30)
+    assert beyond.data["jobs"] == []
+    assert "There are none after the first 60." in beyond.text

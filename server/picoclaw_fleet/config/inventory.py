@@ -231,6 +231,8 @@ class Inventory:
 def _hint(meant: Sequence[str], known: Collection[str]) -> str:
     if meant:
         return f"Did you mean {' or '.join(meant)}?"
+    if not known:
+        return "The fleet config has none."
     rest = len(known) - MOST_LISTED
     return f"Known are: {', '.join(sorted(known)[:MOST_LISTED])}" + (f" and {rest} more." if rest > 0 else ".")
 

@@ -202,9 +202,10 @@ class Ledger:
             raise _unknown("batch", batch_id)
         return Counter({State(state): count for state, count in rows})
 
-    async def trouble_first(self, batch_id: str, limit: int) -> list[Job]:
+    async def trouble_first(self, batch_id: str, limit: int, offset: int = 0) -> list[Job]:
         """Jobs of a batch: those that failed, then those under way, then the rest."""
-        return await self._select(f"WHERE batch_id = ? {_TROUBLE_FIRST} LIMIT ?", batch_id, limit)
+        query = f"WHERE batch_id = ? {_TROUBLE_FIRST} LIMIT ? OFFSET ?"
+        return await self._select(query, batch_id, limit, min(offset, _BEYOND_ALL))
 
     async def unsuccessful(self, batch_id: str) -> list[Job]:
         """The jobs of a batch that have ended, but not well."""

@@ -28,8 +28,9 @@ comes back exactly once with what became of it. rerun=BATCH_ID does again what d
 {SELECTORS}"""
 
 JOB_RESULT = """\
-Tells how a job or a batch stands, and shows a job's output in pages. With wait_seconds it first waits for the end.
-A long output ends with next_offset: pass it as offset for the next page. Asking again is always safe."""
+Tells how a job or a batch stands, and shows a job's output, or a batch's answers, in pages. With wait_seconds it first
+waits for the end. Where there is more, there is next_offset: pass it as offset for the next page. Asking again is
+always safe."""
 
 JOBS = """\
 Lists jobs, newest first, with the beginnings of their tasks and without their outputs, those of earlier servers

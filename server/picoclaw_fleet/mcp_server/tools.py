@@ -118,7 +118,9 @@ async def job_result(
     job_id: Annotated[str, Field(description="The job; or give batch_id.")] = "",
     batch_id: Annotated[str, Field(description="The batch; or give job_id.")] = "",
     wait_seconds: Annotated[int, Field(ge=0, le=50, description="Seconds to wait for the end at most.")] = 0,
-    offset: Annotated[int, Field(ge=0, description="Where in a job's output to begin: an earlier next_offset.")] = 0,
+    offset: Annotated[
+        int, Field(ge=0, description="Where in the output, or in the batch, to begin: a next_offset.")
+    ] = 0,
     limit: Annotated[int, Field(ge=1, le=20_000, description="How much of a job's output to show.")] = 20_000,
 ) -> Annotated[CallToolResult, JobOrBatchResult]:
     """Serve job_result."""
