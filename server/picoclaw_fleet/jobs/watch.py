@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 
 import anyio
@@ -169,7 +168,7 @@ class JobWatch:
         pause = _FIRST_PAUSE_SECONDS
         while not job.state.finished:
             try:
-                async with contact.attend() as attendance:
+                async with await contact.attend() as attendance:
                     age = await contact.started(attendance)
                     if job.reason is not Reason.DISK_FULL:  # the link is there, but room is not
                         pause = _FIRST_PAUSE_SECONDS
@@ -287,20 +286,16 @@ class _Contact:
     def _stopping(self) -> bool:
         return self.overdue or self._job.stop_wanted
 
-    @asynccontextmanager
-    async def attend(self) -> AsyncGenerator[Attendance]:
-        """Opens a channel on which the job's end can be awaited."""
+    async def attend(self) -> AbstractAsyncContextManager[Attendance]:
+        """What opens a channel on which the job's end can be awaited; what that needs is there on return."""
         host, name, job_id = self.host, self.facts.name, self._job.job_id
         if not self._view.has_runner:
             await self._install_runner()
         if self._stopping:
-            call = contract.stop(self._pool, host, name, job_id)
-        elif self.accepted:
-            call = contract.wait(self._pool, host, name, job_id)
-        else:
-            call = contract.start(self._pool, host, name, self.order)
-        async with call as attendance:
-            yield attendance
+            return contract.stop(self._pool, host, name, job_id)
+        if self.accepted:
+            return contract.wait(self._pool, host, name, job_id)
+        return contract.start(self._pool, host, name, self.order)
 
     def has_refused(self, error: HostError) -> bool:
         """Whether an error says that the job was not started there; any other one leaves that in doubt."""

@@ -44,7 +44,6 @@ class Command(asyncssh.SSHClientSession[bytes]):
         self._host = host
         self._when_closed = closed
         self._stdin = stdin
-        self.may_start: Callable[[], bool] = lambda: True
         self._abandoned = False
         self._connected = False
         self._requested = False
@@ -167,7 +166,7 @@ class Command(asyncssh.SSHClientSession[bytes]):
         """The channel is open, and asyncssh about to request the command, unless the channel is closed again now."""
         self._channel = chan
         self._connected = True
-        if self._abandoned or not self.may_start():
+        if self._abandoned:
             chan.abort()
         # A channel that the host has closed already doesn't take the request any more.
         self._requested = not chan.is_closing()

@@ -191,23 +191,21 @@ class Connection:
         """Open a channel and request the command. While the connection is up, a ChannelOpenError is the caller's."""
         create_session = cast("Callable[..., Coroutine[Any, Any, object]]", self._ssh.create_session)  # pyright: ignore[reportUnknownMemberType]
         opening = create_session(lambda: running, command, encoding=None, window=WINDOW, request_pty=False)
+
+        def failed() -> None:
+            """A channel that was opened keeps its place until the host has closed it, too."""
+            if not running.opened:
+                berth.release()
+
         try:
-            async with asyncio.timeout(self._open_timeout) as patience:
-
-                def opened() -> bool:
-                    """Once a command is requested it may run, whatever we do: no giving up after that."""
-                    if patience.expired():
-                        return False
-                    patience.reschedule(None)
-                    return True
-
-                def failed() -> None:
-                    """A channel that was opened keeps its place until the host has closed it, too."""
-                    if not running.opened:
-                        berth.release()
-
-                running.may_start = opened
-                await _opened(opening, abandon=running.abandon, failed=failed)
+            await _opened(
+                opening,
+                abandon=running.abandon,
+                failed=failed,
+                timeout=self._open_timeout,
+                # Once a command is requested it may run, whatever we do.
+                too_late_to_give_up=lambda: running.requested,
+            )
         except TimeoutError:
             raise ConnectionSpentError(faults.silent(self._host, self._open_timeout)) from None
         except (asyncssh.Error, OSError) as error:
@@ -234,18 +232,30 @@ class Connection:
 
 
 async def _opened(
-    opening: Coroutine[Any, Any, object], *, abandon: Callable[[], None], failed: Callable[[], None]
+    opening: Coroutine[Any, Any, object],
+    *,
+    abandon: Callable[[], None],
+    failed: Callable[[], None],
+    timeout: float | None = None,
+    too_late_to_give_up: Callable[[], bool] = lambda: False,
 ) -> None:
     """Wait for a channel to be opened.
 
     asyncssh forgets a channel whose opening is cancelled, and it stays open on the server. So the opening goes on when
-    we are cancelled, and `abandon` sees to it that the channel is closed as soon as it is there. If it never is,
-    `failed` is called.
+    we are cancelled or give up, and `abandon` sees to it that the channel is closed as soon as it is there. If it never
+    is, `failed` is called.
+
+    Raises:
+        TimeoutError: It was not open after `timeout` seconds, and not too late to give up.
     """
     task = asyncio.create_task(opening)
     try:
-        await asyncio.wait({task})
-    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=timeout)
+        if not task.done():
+            if not too_late_to_give_up():
+                raise TimeoutError
+            await asyncio.wait({task})
+    except (asyncio.CancelledError, TimeoutError):
         abandon()
         task.add_done_callback(lambda done: failed() if done.cancelled() or done.exception() else None)
         raise

@@ -14,7 +14,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 
@@ -46,7 +46,8 @@ _MAX_NOISE_BYTES = 1 << 20
 _CLOSING_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
 _HIGHEST_STATUS = 255
-_NO_SUCH_SCRIPT = (2, 127)  # what dash and BusyBox, and what bash answers when the runner's file isn't there
+# What dash and BusyBox, and what bash answers when the runner's file isn't there; 0 when a power cut has emptied it.
+_NO_SUCH_SCRIPT = (2, 127, 0)
 
 _REFUSALS = {
     "no_slot": (Reason.NO_SLOT, "has no free slot or too little free memory (24 MB)", True, ""),
@@ -273,8 +274,7 @@ class JobAbsentError(Exception):
     """The host has no directory of that job."""
 
 
-@asynccontextmanager
-async def start(pool: Pool, host: Host, name: str, order: Order) -> AsyncGenerator[Attendance]:
+def start(pool: Pool, host: Host, name: str, order: Order) -> AbstractAsyncContextManager[Attendance]:
     """Sends a job to a host; the same order again attaches to it.
 
     Args:
@@ -283,22 +283,17 @@ async def start(pool: Pool, host: Host, name: str, order: Order) -> AsyncGenerat
         name: The host's own name, as the probe read it.
         order: What is to be done.
     """
-    async with _call(pool, host, name, "start", order.job_id, *order.arguments(), stdin=order.stdin()) as attendance:
-        yield attendance
+    return _call(pool, host, name, "start", order.job_id, *order.arguments(), stdin=order.stdin())
 
 
-@asynccontextmanager
-async def wait(pool: Pool, host: Host, name: str, job_id: str) -> AsyncGenerator[Attendance]:
+def wait(pool: Pool, host: Host, name: str, job_id: str) -> AbstractAsyncContextManager[Attendance]:
     """Waits for a job that was started earlier."""
-    async with _call(pool, host, name, "wait", job_id) as attendance:
-        yield attendance
+    return _call(pool, host, name, "wait", job_id)
 
 
-@asynccontextmanager
-async def stop(pool: Pool, host: Host, name: str, job_id: str) -> AsyncGenerator[Attendance]:
+def stop(pool: Pool, host: Host, name: str, job_id: str) -> AbstractAsyncContextManager[Attendance]:
     """Stops a job; when the host doesn't know it, it can never start there afterwards."""
-    async with _call(pool, host, name, "stop", job_id) as attendance:
-        yield attendance
+    return _call(pool, host, name, "stop", job_id)
 
 
 async def forget(pool: Pool, host: Host, name: str, job_ids: Sequence[str]) -> None:
