@@ -229,6 +229,17 @@ async def test_where_picoclaw_is_ready_nothing_is_done_when_only_others_are_mean
     assert key_missing.reason is Reason.KEY_MISSING
 
 
+async def test_a_binary_that_teardown_leaves_is_named_once(site: DeploySite) -> None:
+    standin.install(site.home())
+    (unasked,) = await site.see(site.rollout.teardown([site.host()]))
+    assert unasked.kept == (f"{site.home()}/.local/bin/picoclaw: a PicoClaw that deploy did not put there",)
+    await site.deploy([site.host()])
+    (left,) = await site.see(site.rollout.teardown([site.host()]))
+    assert [line for line in left.kept if "bin/picoclaw" in line] == [
+        ".local/bin/picoclaw: deploy did not put it there"
+    ]
+
+
 async def test_a_host_that_is_not_ready_is_looked_at_once(site: DeploySite) -> None:
     runs = site.rollout.deploy(hosts_of(site)[:1], site.releases, version="9.9.9", unready_only=True)
     (failed,) = await site.see(runs)

@@ -264,7 +264,7 @@ class Rollout:
             patience=self._patience,
         )
         view = await self._board.look(run.host, anew=True)
-        kept = tuple(removed.kept) + _left(view)
+        kept = tuple(removed.kept) + _left(view, removed.kept)
         looked = "" if removed.key_searched else "No key is known here, so none could be looked for."
         return HostResult(
             Outcome.UNCHANGED if removed.nothing else Outcome.REMOVED,
@@ -309,10 +309,12 @@ def _other_work(run: HostRun) -> HostError:
     )
 
 
-def _left(view: HostView) -> tuple[str, ...]:
-    """A PicoClaw that is there all the same."""
+def _left(view: HostView, kept: Sequence[str]) -> tuple[str, ...]:
+    """A PicoClaw that is there all the same, where the host has not named it itself."""
     facts = view.facts
     if view.trouble is not None or facts is None or facts.picoclaw is PicoclawState.MISSING:
+        return ()
+    if any(facts.path.endswith("/" + line.partition(":")[0]) for line in kept):
         return ()
     return (f"{facts.path}: a PicoClaw that deploy did not put there",)
 
