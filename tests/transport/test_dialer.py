@@ -42,6 +42,14 @@ async def test_a_name_without_an_address(pool: Pool) -> None:
     assert "no-such-host.invalid:22 can't be resolved" in str(unknown)
 
 
+@pytest.mark.parametrize("address", ["a..b", "x" * 64])
+async def test_an_address_that_can_t_be_a_name(pool: Pool, address: str) -> None:
+    unknown = await failure(pool, replace(NOBODY, address=address, port=22))
+
+    assert (unknown.reason, unknown.retryable) == (Reason.UNREACHABLE, False)
+    assert f"{address}:22 can't be resolved: no host can have that name" in str(unknown)
+
+
 async def test_a_black_hole_takes_no_longer_than_connect_timeout(pool: Pool) -> None:
     with black_hole() as host:
         silent = await failure(pool, replace(host, connect_timeout=0.5))

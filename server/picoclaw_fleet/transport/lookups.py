@@ -32,8 +32,12 @@ class Lookups:
         Raises:
             OSError: The name has no address.
         """
-        with suppress(OSError):  # it is an address already, which takes no resolver
+        try:  # it may be an address already, which takes no resolver
             return socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except UnicodeError as error:
+            raise socket.gaierror(socket.EAI_NONAME, "no host can have that name") from error
+        except OSError:
+            pass
         await self._places.acquire()
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Candidates] = loop.create_future()
