@@ -23,6 +23,14 @@ async def test_tasks_may_be_plain_strings_and_one_may_stand_for_a_list(call: Cal
     assert [job["answer"] for job in (await call("dispatch_many", tasks=tasks)).data["jobs"]] == ["done: a b"]
 
 
+async def test_null_stands_for_an_argument_that_is_left_out(call: Caller) -> None:
+    one = await call("dispatch", task="a", host=None, timeout_seconds=None, deploy_missing=None)
+    many = await call("dispatch_many", tasks=[{"task": "b", "host": None, "timeout_seconds": None}], rerun=None)
+    assert (one.data["answer"], many.data["jobs"][0]["answer"]) == ("done: a", "done: b")
+    assert "task: Field required" in await call.refusal("dispatch", task=None)
+    assert "unknown argument 'tsk'" in await call.refusal("dispatch", task="a", tsk=None)
+
+
 @pytest.mark.parametrize("task", ["7", "null", "[1]", '{"a": 1}', ' -x\n"$(id)" 🦞 ', "-h"])
 async def test_a_task_arrives_as_it_was_written(call: Caller, fleet: EmbeddedFleet, task: str) -> None:
     fleet.set_knobs(log="runs.log", reply="ok")

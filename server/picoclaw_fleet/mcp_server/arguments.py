@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, cast
+from collections.abc import Container, Mapping
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator, Field
 
@@ -20,7 +20,18 @@ def as_assignments(value: object) -> object:
     items = as_list(value)
     if not isinstance(items, list):
         return items
-    return [{"task": item} if isinstance(item, str) else item for item in cast("list[object]", items)]
+    return [_as_assignment(item) for item in cast("list[object]", items)]
+
+
+def _as_assignment(item: object) -> object:
+    if isinstance(item, str):
+        return {"task": item}
+    return given(cast("Mapping[str, Any]", item), Assignment.model_fields) if isinstance(item, Mapping) else item
+
+
+def given(arguments: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """Leaves out the arguments that are null: some clients make models write down every argument that there is."""
+    return {name: value for name, value in arguments.items() if value is not None or name not in known}
 
 
 Hosts = Annotated[list[str], BeforeValidator(as_list), Field(description="Selectors; empty for all hosts.")]

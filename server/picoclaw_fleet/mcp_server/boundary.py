@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from picoclaw_fleet.bearer_token import Scope
 from picoclaw_fleet.errors import FleetError
+from picoclaw_fleet.mcp_server.arguments import given
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.call import Call, caller_of
 from picoclaw_fleet.mcp_server.schema import portable
@@ -101,7 +102,7 @@ class FleetTool(Tool):
 
     def _allowed(self, call: Call) -> dict[str, Any]:
         """The arguments as this caller may give them."""
-        arguments = dict(call.arguments)
+        arguments = given(call.arguments, self.parameters["properties"])
         if not call.caller.may(self.scope):
             call.outcome = "denied"
             raise ToolError(self._denial(call, self.name, self.scope))
