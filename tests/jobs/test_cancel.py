@@ -18,7 +18,7 @@ from tests.jobs.scenario import SECONDS, controller, tasks_done, until
 
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.fleet import Fleet
-from picoclaw_fleet.jobs import watch
+from picoclaw_fleet.jobs import contact, watch
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_a_job_whose_guard_is_dead_is_stopped_when_its_time_is_up_and_call
     fleet: EmbeddedFleet, gate: Gate, ada: Victim, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch, "WAIT_SECONDS", 1.0)
-    monkeypatch.setattr(watch, "GUARD_GRACE_SECONDS", 1.0)
+    monkeypatch.setattr(contact, "GUARD_GRACE_SECONDS", 1.0)
     async with controller(fleet) as one:
         job = await one.dispatch("x", host="ada", timeout_seconds=2, wait_seconds=0)
         await gate.arrival()

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import logging
-import math
-import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import anyio
 
 from picoclaw_fleet.config.inventory import Host
-from picoclaw_fleet.errors import CONTACT_REASONS, HostError, LedgerError, Reason, State
+from picoclaw_fleet.errors import HostError, LedgerError, Reason, State
 from picoclaw_fleet.jobs.board import HostView
+from picoclaw_fleet.jobs.contact import Contact
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
-from picoclaw_fleet.jobs.output import OutputStore
+from picoclaw_fleet.jobs.output import OutputStore, OutputWriter
 from picoclaw_fleet.text.plain_text import clean
 from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import contract
-from picoclaw_fleet.worker.answer import TASK_PREFIX, as_message
-from picoclaw_fleet.worker.contract import (
-    MAX_OUTPUT_BYTES,
-    Attendance,
-    Ending,
-    JobAbsentError,
-    Order,
-    RunnerMissingError,
-)
-from picoclaw_fleet.worker.probe import Facts
-from picoclaw_fleet.worker.settings import secrets_of, settings_of
+from picoclaw_fleet.worker.answer import TASK_PREFIX
+from picoclaw_fleet.worker.contract import Attendance, Ending, JobAbsentError, RunnerMissingError
 from picoclaw_fleet.worker.verdict import Verdict, explain, judge
 
 logger = logging.getLogger(__name__)
@@ -38,20 +28,11 @@ logger = logging.getLogger(__name__)
 WAIT_SECONDS = 50.0
 """How long one wait keeps its channel before others get their turn."""
 
-GUARD_GRACE_SECONDS = 30.0
-"""How far a job may be over its time before we stop it in place of its guard."""
-
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_LEAST_OUTPUT = 64 << 10
 _MOST_FILES = 100
 _LONGEST_LISTING = 64 << 10
 _OUTSIDE = ("outside the workspace", "outside working dir")  # PicoClaw's tools, as its answers quote them
-_REFUSALS = frozenset(
-    {Reason.NO_SLOT, Reason.NOT_INSTALLED, Reason.ID_CONFLICT, Reason.DISK_FULL, Reason.HOME_NOT_WRITABLE}
-)
-# With these nothing was requested: there was no connection, or it took no more commands.
-_NOT_REQUESTED = CONTACT_REASONS - {Reason.PROTOCOL_ERROR}
 
 
 class JobWatch:
@@ -75,11 +56,8 @@ class JobWatch:
             HostError: The job was not started there, and can go elsewhere.
             LedgerError: It was not sent, since that could not be noted down.
         """
-        facts = view.facts
-        assert facts is not None
-        order = _order(job, view, facts)
+        contact = Contact(self._pool, job, view)
         await self._pool.connect(view.host)
-        contact = _Contact(self._pool, job, view, facts, order)
         if job.stop_wanted and not contact.in_doubt:
             self.call_off(job)
             return
@@ -105,10 +83,8 @@ class JobWatch:
         Raises:
             HostError: The host can't be reached now, or a variable that its settings refer to isn't set here.
         """
-        facts = view.facts
-        assert facts is not None
         # Without the variables of its settings nobody knows what is to be taken out of its output, so it stays there.
-        contact = _Contact(self._pool, job, view, facts, _order(job, view, facts))
+        contact = Contact(self._pool, job, view)
         contact.accepted = True
         known = job.started_at is not None
         try:
@@ -159,7 +135,7 @@ class JobWatch:
         job.state, job.reason, job.message = State.QUEUED, None, ""
         self._ledger.record(job)
 
-    async def _stay_with(self, job: Job, contact: _Contact, *, lost_if_absent: bool = True) -> None:
+    async def _stay_with(self, job: Job, contact: Contact, *, lost_if_absent: bool = True) -> None:
         """Waits for the job's end, over as many channels and connections as it takes.
 
         Until the host has said that the job is there, the order is repeated after a loss of contact: the same id
@@ -192,11 +168,11 @@ class JobWatch:
                 await anyio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
-    def _note_trouble(self, job: Job, contact: _Contact, error: HostError | OSError) -> None:
+    def _note_trouble(self, job: Job, contact: Contact, error: HostError | OSError) -> None:
         """Says why nothing is heard of a job for now."""
         if isinstance(error, HostError):
             goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
-            said = Redactor(secrets_of(contact.host, contact.order.settings)).redact(error.message)
+            said = Redactor(contact.secrets).redact(error.message)
             job.reason, job.message = Reason.LOST_CONTACT, f"{said} {goes_on}"
         else:
             job.reason = Reason.DISK_FULL
@@ -215,13 +191,11 @@ class JobWatch:
             job.reason, job.message = None, ""
         self._ledger.record(job)
 
-    async def _finish(self, job: Job, contact: _Contact, attendance: Attendance, ending: Ending) -> None:
+    async def _finish(self, job: Job, contact: Contact, attendance: Attendance, ending: Ending) -> None:
         """Brings the output home and ends the job."""
-        order = contact.order
-        secrets = secrets_of(contact.host, order.settings)
+        secrets = contact.secrets
         out, err, tail, files = ending.sizes
         names = bytearray()
-        notes: list[str] = []
         with self._outputs.storing(job.job_id, secrets, out + err + tail) as writer:
             await attendance.copy(out, writer.stdout)
             writer.end_of_stdout()
@@ -232,23 +206,13 @@ class JobWatch:
             await attendance.copy(min(files, _LONGEST_LISTING), names.extend)
             writer.all_is_answer = bool(out) and not writer.found_answer and ending.exit_status == 0
         job.on_host, job.output_bytes = True, out + err + tail
-        if writer.all_is_answer:
-            notes.append("PicoClaw's answer could not be told apart; this is all that it printed.")
-        if order.task != job.task.encode():
-            notes.append(
-                f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
-            )
-        beginning = writer.beginning
-        if contact.host.restrict_to_workspace is not False and any(words in beginning for words in _OUTSIDE):
-            notes.append("Where a task needs files outside of its workspace, set restrict_to_workspace to false there.")
         left = Redactor(secrets).redact(clean(bytes(names))).splitlines() if names else []
         job.files = tuple(left[:_MOST_FILES])
-        if files > len(names) or len(left) > _MOST_FILES:
-            notes.append(f"It left more files than the {len(job.files)} that are named.")
-        job.notes = tuple(notes)
+        are_all = files == len(names) and len(left) <= _MOST_FILES
+        job.notes = tuple(_notes(job, contact, writer, are_all=are_all))
         job.duration_seconds = round(ending.ended - ending.started, 2)
         finished = datetime.now(UTC) - timedelta(seconds=max(ending.now - ending.ended, 0.0))
-        verdict = judge(ending, beginning, contact.facts.kills)
+        verdict = judge(ending, writer.beginning, contact.facts.kills)
         if verdict.reason is Reason.CANCELLED and contact.overdue and not job.stop_wanted:
             # We have done its guard's work.
             verdict = Verdict(State.TIMED_OUT, Reason.TIMEOUT)
@@ -262,95 +226,18 @@ class JobWatch:
         self._ledger.record(job)
 
 
-class _Contact:
-    """Which words the host has to be asked with: start, wait, or stop if the job is to end or its guard has failed."""
-
-    def __init__(self, pool: Pool, job: Job, view: HostView, facts: Facts, order: Order) -> None:
-        self._pool = pool
-        self._job = job
-        self._view = view
-        self.host = view.host
-        self.facts = facts
-        self.order = order
-        self._overdue_at = math.inf
-        self._installed = False
-        self.accepted = False
-        self.in_doubt = bool(job.host)
-
-    @property
-    def overdue(self) -> bool:
-        """Whether its guard should have stopped it by now."""
-        return time.monotonic() > self._overdue_at
-
-    @property
-    def _stopping(self) -> bool:
-        return self.overdue or self._job.stop_wanted
-
-    async def attend(self) -> AbstractAsyncContextManager[Attendance]:
-        """What opens a channel on which the job's end can be awaited; what that needs is there on return."""
-        host, name, job_id = self.host, self.facts.name, self._job.job_id
-        if not self._view.has_runner:
-            await self._install_runner()
-        if self._stopping:
-            return contract.stop(self._pool, host, name, job_id)
-        if self.accepted:
-            return contract.wait(self._pool, host, name, job_id)
-        return contract.start(self._pool, host, name, self.order)
-
-    def has_refused(self, error: HostError) -> bool:
-        """Whether an error says that the job was not started there; any other one leaves that in doubt."""
-        if error.reason is Reason.NO_SLOT or (not self.accepted and error.reason in _REFUSALS):
-            return True
-        if not (self.accepted or self.in_doubt) and error.reason in _NOT_REQUESTED:
-            return True
-        # What was sent may still be on its way there, whatever the host says to the next attempt.
-        self.in_doubt = True
-        return False
-
-    async def started(self, attendance: Attendance) -> float | None:
-        """Waits for the host's word that the job runs, and returns for how many seconds; None when it is stopped."""
-        if self._stopping:
-            return None
-        started, now = await attendance.started()
-        self.accepted = True
-        self._view.note_accepted()
-        self._overdue_at = time.monotonic() + self.order.seconds + GUARD_GRACE_SECONDS - (now - started)
-        return now - started
-
-    def note_missing_runner(self) -> None:
-        """The host has said that the runner is not there."""
-        self._view.note_runner(there=False)
-
-    async def _install_runner(self) -> None:
-        """Puts the runner there if it is missing. Of several jobs for the host, one does it for all."""
-        async with self._view.installing:
-            if self._view.has_runner:
-                return
-            if self._installed:
-                raise HostError(
-                    "the runner was put there, and is gone again.",
-                    host=self.host.name,
-                    reason=Reason.HOME_NOT_WRITABLE,
-                    next_step="See what removes files from ~/.picoclaw there.",
-                )
-            await contract.install_runner(self._pool, self.host, self.facts.name)
-            self._installed = True
-            self._view.note_runner(there=True)
+def _notes(job: Job, contact: Contact, writer: OutputWriter, *, are_all: bool) -> Iterator[str]:
+    """What the reader should know besides of a job that has ended."""
+    if writer.all_is_answer:
+        yield "PicoClaw's answer could not be told apart; this is all that it printed."
+    if contact.order.task != job.task.encode():
+        yield f"The task was sent as {TASK_PREFIX + job.task[:1]!r}...: PicoClaw takes it for a command otherwise."
+    if contact.host.restrict_to_workspace is not False and any(words in writer.beginning for words in _OUTSIDE):
+        yield "Where a task needs files outside of its workspace, set restrict_to_workspace to false there."
+    if not are_all:
+        yield f"It left more files than the {len(job.files)} that are named."
 
 
 def _address(host: Host) -> str:
     """Where a host is to be found: another one may get its name."""
     return f"{host.user}@{host.address}:{host.port}" + (f" by {host.jump}" if host.jump else "")
-
-
-def _order(job: Job, view: HostView, facts: Facts) -> Order:
-    # A job may take half of what is free, but never so little that it could not speak.
-    free = facts.disk_free_mb
-    return Order(
-        job_id=job.job_id,
-        task=as_message(job.task).encode(),
-        seconds=job.timeout_seconds,
-        slots=view.slots,
-        output_limit=MAX_OUTPUT_BYTES if free is None else max(min(MAX_OUTPUT_BYTES, (free << 20) // 2), _LEAST_OUTPUT),
-        settings=settings_of(view.host),
-    )
