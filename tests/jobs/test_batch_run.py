@@ -21,6 +21,7 @@ from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.jobs import board
 from picoclaw_fleet.results import BatchResult
+from picoclaw_fleet.worker.contract import RUNNER
 
 
 def _tasks(count: int) -> list[Assignment]:
@@ -65,6 +66,17 @@ async def test_the_runner_is_put_on_a_host_once(small_fleet: EmbeddedFleet) -> N
         await one.dispatch_many(_tasks(4), hosts=["ada"])
     # Each time it is put there it is a new file.
     assert runner.stat().st_mtime_ns == first
+
+
+async def test_a_runner_that_a_power_cut_has_emptied_is_put_there_anew(small_fleet: EmbeddedFleet) -> None:
+    """What is written and renamed shortly before the power fails is there afterwards, and empty."""
+    async with controller(small_fleet) as one:
+        await one.dispatch("x", host="ada")
+        (runner,) = (small_fleet.hosts["ada"].home / ".picoclaw/fleet").glob("*/runner-*")
+        runner.write_bytes(b"")
+        with anyio.fail_after(SECONDS):
+            assert (await one.dispatch("y", host="ada", wait_seconds=SECONDS)).state == "succeeded"
+    assert runner.read_bytes() == RUNNER
 
 
 async def test_several_calls_share_the_slots_of_a_host_and_all_get_their_turn(

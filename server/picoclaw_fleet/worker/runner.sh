@@ -19,10 +19,12 @@
 umask 077
 unset CDPATH
 trap '' HUP PIPE
+# A shell that can't fork ends with 2, and that is what it says when there is no runner, too.
+trap '[ $? -ne 2 ] || exit 75' EXIT
 cd "${0%/*}" || exit 1
 fleet=$PWD
 verb=$1 nonce=$2 id=$3
-locale=${LC_ALL-} boot=''
+locale=${LC_ALL-} boot='' boot_id=sys/kernel/random/boot_id
 export LC_ALL=C
 detach=/usr/bin/setsid
 [ -x $detach ] || detach=$(command -v setsid)
@@ -62,7 +64,7 @@ alive() { # STAMP
   [ -n "$1" ] && stamp "${1%-*}" && [ "$stamp" = "$1" ]
 }
 
-read_boot() { [ -n "$boot" ] || read -r boot </proc/sys/kernel/random/boot_id; }
+read_boot() { [ -n "$boot" ] || read -r boot </proc/$boot_id; }
 
 read_worker() { # PicoClaw's stamp as $worker, when it $started; both empty when it never did, or before the last boot
   worker='' started='' its_boot=''
@@ -127,10 +129,12 @@ stop_all() {
     if alive "$worker"; then lively=${worker%-*}; fi
     # Long after its death PicoClaw's pid may be the session of somebody else.
     [ -z "$lively${witness:+$worker}" ] || join_groups "${worker%-*}"
-    # Its exit status says nothing: entries vanish, and some aren't ours to read.
-    found=$(cd /proc && grep -lsE -e "PICOFLEET_JOB=$id/" \
-      ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} $environs ${groups:+$stats})
-    if [ -z "$found$lively" ]; then
+    # Its exit status says nothing: entries vanish, and some aren't ours to read. Who finds the boot id, which stands at
+    # the end, has not died on the way.
+    found=$(cd /proc && grep -lsE -e "PICOFLEET_JOB=$id/" -e "^${boot:--}\$" \
+      ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} $environs ${groups:+$stats} $boot_id)
+    case $found in *$boot_id) found=${found%$boot_id} whole=yes ;; *) whole='' ;; esac
+    if [ -n "$whole" ] && [ -z "$found$lively" ]; then
       last_fork
       [ "$fork" != $((seen + 1)) ] || return 0
       quiet=$((quiet + 1))
@@ -311,9 +315,10 @@ report() {
   read_worker
   { read -r _ _ blocks <"../../claims/$id"; } || blocks=0
   kills=- out=0 err=0 tail=0 files=0
-  [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat)
+  [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat || echo -) # kernels count since 4.13
   # shellcheck disable=SC2046
   set -- $(wc -c out err tail files)
+  [ $# -gt 0 ] || exit # too little memory for it: who asks again may be told
   while [ $# -gt 1 ]; do
     case $2 in out) out=$1 ;; err) err=$1 ;; tail) tail=$1 ;; files) files=$1 ;; esac
     shift 2
