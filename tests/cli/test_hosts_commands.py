@@ -124,6 +124,18 @@ async def test_add_logs_in_and_leaves_the_text_as_it_was(fleet: EmbeddedFleet, s
     assert fleet.config.read_text() == added
 
 
+async def test_what_is_said_to_type_next_is_for_the_config_that_was_named(fleet: EmbeddedFleet, shell: Shell) -> None:
+    mine = str(fleet.home / "my fleet.json")
+    missing = await shell("doctor", "--config", mine)
+    assert f"Create one: picoclaw-fleet init --config '{mine}'" in missing.out
+    made = await shell("init", "--config", mine)
+    assert f"picoclaw-fleet doctor --probe --config '{mine}'" in made.err
+    added = await shell("add", "new", "--host", "192.0.2.1", "--no-check", "--config", mine)
+    assert added.err.endswith(f"picoclaw-fleet status new --config '{mine}'\n")
+    unnamed = await shell("add", "new", "--host", "192.0.2.1", "--no-check")
+    assert unnamed.err.endswith("picoclaw-fleet status new\n")
+
+
 async def test_a_host_out_of_reach_is_not_added_unless_it_need_not_be_tried(fleet: EmbeddedFleet, shell: Shell) -> None:
     before = fleet.config.read_text()
     args = ("add", "down", "--host", "127.0.0.1", "--port", "1")

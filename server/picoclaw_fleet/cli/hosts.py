@@ -11,7 +11,7 @@ from picoclaw_fleet.cli import exit_codes
 from picoclaw_fleet.cli.exit_codes import ExitCode
 from picoclaw_fleet.cli.options import SELECTORS, common, complete_hosts, hosts_argument, json_option, with_fleet
 from picoclaw_fleet.cli.options import inventory as read_inventory
-from picoclaw_fleet.cli.output import print_json, print_notices, print_table, say, trouble
+from picoclaw_fleet.cli.output import command, print_json, print_notices, print_table, say, trouble
 from picoclaw_fleet.text.wording import counted
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def hosts(hosts: tuple[str, ...], as_json: bool, config: str | None) -> None:
     summary = (
         f"{counted(len(chosen), 'host')}."
         if chosen
-        else "The fleet config has no hosts. Add one with: picoclaw-fleet add NAME"
+        else f"The fleet config has no hosts. Add one with: {command('add', 'NAME')}"
     )
     if as_json:
         from picoclaw_fleet.cli.documents import HostList

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -110,6 +111,13 @@ def trouble(entry: HostEntry | JobEntry, host: str) -> str:
     return " ".join(part for part in (f"{entry.reason}.", said, entry.next_step) if part)
 
 
+def command(*words: str) -> str:
+    """A command of ours that may be typed next: for the same fleet config, where one was named."""
+    context = click.get_current_context(silent=True)
+    config = context.params.get("config") if context else None
+    return shlex.join(["picoclaw-fleet", *words, *(["--config", config] if config else [])])
+
+
 def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
     """Tells how to get back to a job or batch that is not over."""
     # A job that waits for room here has ended on its host: nothing of it runs, and nothing is left to be stopped.
@@ -120,9 +128,9 @@ def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
         say("What is queued starts only while a command or server is at work on it; going back to it sets it going.")
     if waiting:
         say("What has ended waits on its host until there is room for its output here; going back to it fetches it.")
-    say(f"{'Left running. ' if running else ''}Back to it: picoclaw-fleet logs --follow {scope_id}")
+    say(f"{'Left running. ' if running else ''}Back to it: {command('logs', '--follow', scope_id)}")
     if queued or running or not waiting:
-        say(f"Stop it: picoclaw-fleet cancel {scope_id}")
+        say(f"Stop it: {command('cancel', scope_id)}")
 
 
 def size(count: int) -> str:

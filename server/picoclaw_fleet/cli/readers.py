@@ -9,7 +9,7 @@ import click
 
 from picoclaw_fleet.cli.documents import End, Progress, Started
 from picoclaw_fleet.cli.follow import Followed, Scope
-from picoclaw_fleet.cli.output import print_event, print_notices, say, say_left, state_word, styled, trouble
+from picoclaw_fleet.cli.output import command, print_event, print_notices, say, say_left, state_word, styled, trouble
 from picoclaw_fleet.results import BatchResult, JobEntry, JobResult
 
 
@@ -82,7 +82,7 @@ def finish(followed: Followed, *, as_json: bool) -> None:
     if followed.left:
         say_left(str(scope), followed.jobs)
     elif scope.batch_id and any(job.state != "succeeded" for job in followed.jobs):
-        say(f"What did not succeed, again: picoclaw-fleet map --rerun {scope}")
+        say(f"What did not succeed, again: {command('map', '--rerun', str(scope))}")
 
 
 def _advised(job: JobEntry) -> JobEntry:

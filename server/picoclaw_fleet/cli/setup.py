@@ -10,7 +10,7 @@ import click
 
 from picoclaw_fleet.cli.exit_codes import TABLE, ExitCode
 from picoclaw_fleet.cli.options import common
-from picoclaw_fleet.cli.output import say
+from picoclaw_fleet.cli.output import command, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def init(config: str | None) -> None:
     created = create_template(path)
     click.echo(path)
     say("Created." if created else "It is there already.")
-    say("Next: picoclaw-fleet add NAME, or edit the file; then: picoclaw-fleet doctor --probe")
+    say(f"Next: {command('add', 'NAME')}, or edit the file; then: {command('doctor', '--probe')}")
 
 
 @click.command(epilog=TABLE)
@@ -69,7 +69,7 @@ def add(name: str, yes: bool, no_check: bool, config: str | None, **answers: Any
     draft = Draft.of(path, {"name": name, **_asked(answers)})
     if no_check or anyio.run(_can_be_used, draft.fleet, draft.host, yes):
         draft.save()
-        say(f"{name} is in {draft.path} now. See how it is: picoclaw-fleet status {name}")
+        say(f"{name} is in {draft.path} now. See how it is: {command('status', name)}")
     else:
         say("Nothing was added.")
         sys.exit(ExitCode.USAGE)

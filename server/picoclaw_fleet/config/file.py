@@ -60,6 +60,11 @@ def config_source(argument: str | None = None) -> ConfigSource:
     return ConfigSource(config_path(argument), creates=not argument)
 
 
+def init_command(path: Path) -> str:
+    """The command that makes a fleet config there."""
+    return "picoclaw-fleet init" + ("" if path == config_path() else f" --config {shlex.quote(str(path))}")
+
+
 def create_template(path: Path) -> bool:
     """Writes the template with mode 0600, and the folders it needs; a file that exists is left as it is.
 
@@ -137,8 +142,8 @@ class ConfigSource:
             # The template's host would silently take the place of the user's own fleet.
             raise ConfigError("the fleet config is gone.", file=self.path, next_step="Put it back.")
         if not self._creates:
-            command = f"picoclaw-fleet init --config {shlex.quote(str(self.path))}"
-            raise ConfigError("there is no such fleet config.", file=self.path, next_step=f"Make one with: {command}")
+            next_step = f"Make one with: {init_command(self.path)}"
+            raise ConfigError("there is no such fleet config.", file=self.path, next_step=next_step)
         if create_template(self.path):
             raise ConfigError(
                 f"There was no fleet config, so the template was created at {self.path}.",

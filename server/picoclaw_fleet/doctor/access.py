@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from picoclaw_fleet.config.file import TEMPLATE, load_config
+from picoclaw_fleet.config.file import TEMPLATE, init_command, load_config
 from picoclaw_fleet.config.inventory import Host, Inventory
 from picoclaw_fleet.config.values import referenced_variable
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
@@ -38,7 +38,7 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
         text = path.read_text(encoding="utf-8-sig")
     except UsageError as problem:
         if isinstance(problem.__cause__, FileNotFoundError):
-            found.append(error("config", f"There is no fleet config at {path}.", "Create one: picoclaw-fleet init"))
+            found.append(error("config", f"There is no fleet config at {path}.", f"Create one: {init_command(path)}"))
         else:
             found.append(Finding.of_error("config", problem))
         return ()
