@@ -133,7 +133,7 @@ stop_all() {
     # the end, has not died on the way.
     found=$(cd /proc && grep -lsE -e "PICOFLEET_JOB=$id/" -e "^${boot:--}\$" \
       ${groups:+-e "^[0-9]+ \(.*\) [^ZX] [0-9]+ ([0-9]+ )?($groups) "} $environs ${groups:+$stats} $boot_id)
-    case $found in *$boot_id) found=${found%$boot_id} whole=yes ;; *) whole='' ;; esac
+    case $found in *$boot_id) found=${found%"$boot_id"} whole=yes ;; *) whole='' ;; esac
     if [ -n "$whole" ] && [ -z "$found$lively" ]; then
       last_fork
       [ "$fork" != $((seen + 1)) ] || return 0
