@@ -182,6 +182,24 @@ async def test_it_is_busy_while_jobs_run_and_names_them(site: DeploySite) -> Non
     assert result.outcome is Outcome.REMOVED
 
 
+async def test_where_one_died_while_it_looked_for_jobs_the_next_one_that_is_busy_leaves_a_worker(
+    site: DeploySite,
+) -> None:
+    host, home = site.host(), site.home()
+    await site.deploy([host])
+    standin.set_knobs(home, exec=PAUSE)
+    await install_runner(site.pool, host, NAME)
+    order = Order(new_job_id(), b"wait", 30, 4, 1 << 20, {})
+    async with start(site.pool, host, NAME, order) as attendance:
+        await attendance.started()
+        (site.fleet() / "current").rename(site.fleet() / "away")
+        (result,) = await site.teardown([host])
+        assert result.reason is Reason.BUSY
+        assert (site.fleet() / "current/picoclaw").exists()
+        (home / "go").touch()
+        await attendance.ended()
+
+
 async def test_a_gateway_that_runs_from_there_is_not_cut_off(site: DeploySite) -> None:
     host, home = site.host(), site.home()
     await site.deploy([host])

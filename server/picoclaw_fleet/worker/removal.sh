@@ -56,6 +56,8 @@ keys_in() { # FILE: the keys that we, or the scripts of old, wrote there
 
 refuse_while_busy() { # no job can begin once `current` is away
   still_locked
+  # Who died in here has left it there, and there may be no way back any more.
+  is_there "$fleet/current" || mv "$fleet/away" "$fleet/current" 2>/dev/null
   rm -f "$fleet/away"
   mv "$fleet/current" "$fleet/away" 2>/dev/null
   jobs=$(running_jobs)
