@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,7 @@ class Watch:
         self.commands: set[str] = set()
         self.looked_at = 0
         self._text = text.encode()
-        self._before = set(_processes())
+        self._before = _processes()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
 
@@ -40,13 +40,15 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(0.002):
-            for process in set(_processes()) - self._before:
+            for process in _processes() - self._before:
                 with suppress(OSError):
-                    command = (process / "cmdline").read_bytes()
+                    command = Path(f"/proc/{process}/cmdline").read_bytes()
                     self.looked_at += 1
                     if self._text in command:
                         self.commands.add(command.replace(b"\0", b" ").decode(errors="replace"))
 
 
-def _processes() -> Iterable[Path]:
-    return Path("/proc").glob("[0-9]*")
+def _processes() -> set[str]:
+    """Their ids; a glob takes ten times as long."""
+    with os.scandir("/proc") as entries:
+        return {entry.name for entry in entries if entry.name.isdigit()}
