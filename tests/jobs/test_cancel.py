@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import platform
 import signal
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -124,6 +127,30 @@ async def test_a_job_that_is_stopped_while_its_host_does_not_answer_is_cancelled
         await one.cancel(job.job_id)
         assert await _state(one, job.job_id, SECONDS) == ("cancelled", "cancelled")
     ada.link.flow()
+
+
+async def test_a_caller_who_is_cancelled_while_his_job_is_noted_leaves_none_that_nobody_runs(
+    small_fleet: EmbeddedFleet,
+) -> None:
+    async with controller(small_fleet) as one:
+        await one.dispatch("first")
+        file = small_fleet.state / f"ledger-{platform.node()}.sqlite"
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            calls = [asyncio.create_task(one.dispatch("x", wait_seconds=0)) for _ in range(2)]
+            await anyio.wait_all_tasks_blocked()
+            for call in calls:
+                call.cancel()
+            await anyio.wait_all_tasks_blocked()
+            other.execute("ROLLBACK")
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(end) for end in ends] == [asyncio.CancelledError] * 2
+        await until(lambda: _none_is_queued(one))
+        assert {job.state for job in (await one.jobs()).jobs} == {"succeeded"}
+
+
+async def _none_is_queued(fleet: Fleet) -> bool:
+    return all(job.state == "succeeded" for job in (await fleet.jobs()).jobs)
 
 
 async def test_a_process_that_ends_marks_nothing(fleet: EmbeddedFleet, gate: Gate) -> None:

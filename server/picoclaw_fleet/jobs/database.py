@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.folder_lock import alone_in
@@ -39,7 +40,7 @@ class Database:
         Raises:
             LedgerError: The file can't be opened, read or written, or is damaged. It is left as it is.
         """
-        return await to_thread.run_sync(self._run, work)
+        return await _to_the_end(asyncio.create_task(to_thread.run_sync(self._run, work)))
 
     async def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query; errors as in `run`."""
@@ -92,3 +93,20 @@ class Database:
             connection.close()
             raise
         return connection
+
+
+async def _to_the_end(work: asyncio.Task[T]) -> T:
+    """The outcome of some work, also for who is cancelled meanwhile: he is cancelled at his next step instead."""
+    caller = asyncio.current_task()
+    assert caller is not None
+    is_cancelled = False
+    with CancelScope(shield=True):  # holds off what anyio cancels, but not what asyncio does
+        while not work.done():
+            try:
+                await asyncio.wait({work})
+            except asyncio.CancelledError:
+                is_cancelled = True
+    if is_cancelled:
+        caller.uncancel()
+        caller.cancel()
+    return work.result()
