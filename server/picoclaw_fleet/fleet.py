@@ -281,6 +281,7 @@ class Fleet(AsyncContextManagerMixin):
         version: str = "",
         force: bool = False,
         local: Path | None = None,
+        unready_only: bool = False,
         wait_seconds: float = DEFAULT_WAIT_SECONDS,
         progress: Progress | None = None,
         on_change: OnChange | None = None,
@@ -294,6 +295,7 @@ class Fleet(AsyncContextManagerMixin):
             version: latest or a tag; empty for what the config says.
             force: Go on although the first host of its kind did not get ready.
             local: An archive or binary to install instead of a release.
+            unready_only: Leave those that are ready alone, named or not; so a call without hosts is gone on with.
             wait_seconds: When this call returns at the latest.
             progress: Is told how many hosts are done.
             on_change: Is told where a host has come further.
@@ -305,11 +307,12 @@ class Fleet(AsyncContextManagerMixin):
         chosen = self.inventory().select(hosts)
         defaults = self._roster.defaults()
         wanted = version or defaults.version
+        unready_only = unready_only or not hosts
         runs = self._rollout.deploy(
-            chosen, self._releases.of(defaults), version=wanted, force=force, local=local, unready_only=not hosts
+            chosen, self._releases.of(defaults), version=wanted, force=force, local=local, unready_only=unready_only
         )
         await self._watch_runs(runs, wait_seconds, progress, on_change)
-        return await self._rollout_result([run for run in runs if hosts or not run.was_ready])
+        return await self._rollout_result([run for run in runs if not (unready_only and run.was_ready)])
 
     async def teardown(
         self,

@@ -56,6 +56,7 @@ async def test_deploy_and_teardown_tell_what_became_of_each_host(
     assert (await shell("status", "bare", "--json")).data["hosts"][0]["picoclaw"] == "missing"
     nothing = await shell("teardown", "bare", "--yes", "--json")
     assert [host["outcome"] for host in nothing.of_type("host")] == ["unchanged"]
+    assert "bare: there was nothing of ours.\n" in (await shell("teardown", "bare", "--yes")).err
 
 
 async def test_a_deploy_that_fails_says_where_why_and_what_to_do(shell: Shell, binary: str) -> None:
@@ -100,6 +101,23 @@ async def test_what_took_longer_than_a_look_is_told_as_done(fleet: EmbeddedFleet
         assert await screen.end() == 0
     assert "1 installed." in screen.screen
     assert "go on" not in screen.screen
+
+
+async def test_without_hosts_one_that_is_ready_is_left_alone_however_long_it_takes_to_look(
+    fleet: EmbeddedFleet, binary: str
+) -> None:
+    gate = fleet.gate("ada")
+    own = fleet.hosts["ada"].home / ".local/bin/picoclaw"
+    own.rename(own.with_name("whole"))
+    own.write_text(f'#!/bin/sh\n{{ {gate.command}; }} >/dev/null 2>&1\nexec "$HOME/.local/bin/whole" "$@"\n')
+    own.chmod(0o755)
+    async with terminal(fleet, "deploy", "--file", binary, **KEY) as screen:
+        await gate.arrival()
+        await screen.shows("1 of 2 hosts are done")
+        gate.open(100)
+        assert await screen.end() == 0
+    assert "1 installed." in screen.screen
+    assert not list(fleet.hosts["ada"].home.glob(".picoclaw/fleet/*/current"))
 
 
 async def test_an_unknown_host_is_wrong_usage(shell: Shell) -> None:

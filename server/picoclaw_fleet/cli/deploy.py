@@ -66,6 +66,7 @@ def deploy(
             version=version,
             force=force,
             local=Path(local) if local else None,
+            unready_only=not hosts,
             wait_seconds=_STEP_SECONDS,
         )
 

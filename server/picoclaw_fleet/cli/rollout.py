@@ -39,6 +39,9 @@ async def follow(
             result = await work(wanted)
             # That is asked for again here, so it is no news.
             notices.update(dict.fromkeys(notice for notice in result.notices if not notice.endswith(GO_ON)))
+            # Where only those that are not ready are meant, one that was found ready is not told of any more.
+            for name in set(wanted) - {entry.name for entry in result.hosts}:
+                entries.pop(name, None)
             entries.update((entry.name, entry) for entry in result.hosts)
             elapsed = time.monotonic() - began
             news = [f"{entry.name} {_step(entry)}" for entry in result.hosts if shown.get(entry.name) != _step(entry)]
@@ -77,6 +80,8 @@ def print_hosts(entries: Sequence[HostEntry]) -> None:
                 say(f"{entry.name}: {title} {path}")
         if entry.reason:
             say(f"{entry.name}: {trouble(entry, entry.name)}")
+        elif entry.message and not _under_way(entry):
+            say(f"{entry.name}: {entry.message.removeprefix(f'{entry.name}: ')}")
 
 
 def _say_interrupted(entries: Iterable[HostEntry]) -> None:
