@@ -54,6 +54,31 @@ async def test_the_text_tells_which_answer_is_whose_and_only_once_that_it_is_dat
     assert "Are there dogs?" not in broadcast.text, "there is but one task, which the caller knows"
 
 
+async def test_other_output_is_shown_as_that_of_the_one_who_printed_it(fleet: EmbeddedFleet, call: Caller) -> None:
+    knobs = [{"contains": name, "reply": "no", "exit": 1, "stderr_bytes": f"{name} is worn out"} for name in "AB"]
+    fleet.set_knobs(by_task=knobs)
+    batch = await call("dispatch_many", tasks=["Is A sound?", "Is B sound?"])
+
+    parts = batch.text.split("Other output of worker ")[1:]
+    ids = [job["job_id"] for job in batch.data["jobs"]]
+    assert [[one for one in ids if one in part.partition(":\n")[0]] for part in parts] == [[one] for one in ids]
+    assert "A is worn out" in parts[0] and "B is worn out" in parts[1]
+    assert batch.text.count("Answer of worker") == 1
+
+
+async def test_what_went_wrong_in_the_same_way_is_told_once_with_all_its_jobs(
+    fleet: EmbeddedFleet, call: Caller
+) -> None:
+    fleet.entries.append(fleet.entry("down", port=1))
+    fleet.write_config()
+    batch = await call("dispatch_many", tasks=[f"task {number}" for number in range(12)], hosts=["down"])
+
+    assert batch.text.count("Connection refused") == 1
+    (told,) = (part for part in batch.text.split("\n\n") if "Connection refused" in part)
+    for job in batch.data["jobs"]:
+        assert f'{job["host"]} {job["job_id"]} "{job["task"]}"' in told
+
+
 async def test_a_list_of_jobs_tells_their_batch(call: Caller) -> None:
     batch = await call("dispatch_many", tasks=["a"])
     single = await call("dispatch", task="b")

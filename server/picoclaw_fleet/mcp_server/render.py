@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from picoclaw_fleet.errors import State
 from picoclaw_fleet.results import BatchResult, HostEntry, HostsResult, JobEntry, JobResult, JobsResult
@@ -57,32 +58,47 @@ def job(result: JobResult) -> str:
 
 
 def batch(result: BatchResult) -> str:
-    """A batch: what went wrong job by job, then the answers, the same one once with all its hosts."""
-    tasks = {one.task for one in result.jobs}
-
-    def named(jobs: Sequence[JobEntry]) -> str:
-        return _names(jobs, with_tasks=len(tasks) > 1)
-
-    same: dict[str, list[JobEntry]] = {}
-    for one in result.jobs:
-        if one.answer or one.same_answer_as:
-            same.setdefault(one.same_answer_as or one.job_id, []).append(one)
-    running = [one for one in result.jobs if one.state == "running"]
-    parts = [f"Running: {named(running)}."] if running else []
+    """A batch: what went wrong, then the answers; what is the same is told once, with all jobs that it is true of."""
+    named = partial(_names, with_tasks=len({one.task for one in result.jobs}) > 1)
+    answers = _grouped(result.jobs, _whose_answer)
+    troubles = _grouped(result.jobs, _what_became)
+    parts = [_running(result.jobs)]
     if any(one.answer or one.output for one in result.jobs):
         parts.append(f"What stands between fences is {_DATA}.")
     for one in result.jobs:
-        if one.reason or one.message:
-            what = f"{named([one])}: {with_reason(one.state, one.reason)}."
-            parts.append(_sentences(what, one.message, _advice(one)))
-        if one.job_id in same and one.answer:
-            group = same[one.job_id]
-            parts += _output(one, named(group))
-        elif one.output and not one.same_answer_as:
-            parts += _output(one, named([one]))
+        if alike := troubles.pop(_what_became(one), None):
+            parts.append(f"{named(alike)}: {_what_became(one)}")
+        parts += _output(one, named([one]), named(answers.get(one.job_id, [])))
         if one.truncated and one.next_step:
             parts.append(one.next_step)
     return _paragraphs(result.summary, *result.notices, *parts, result.next_step)
+
+
+def _grouped(jobs: Sequence[JobEntry], key: Callable[[JobEntry], str]) -> dict[str, list[JobEntry]]:
+    """The jobs that have a key, by it."""
+    groups: dict[str, list[JobEntry]] = {}
+    for one in jobs:
+        if what := key(one):
+            groups.setdefault(what, []).append(one)
+    return groups
+
+
+def _whose_answer(one: JobEntry) -> str:
+    """The job at which its answer is shown; empty without an answer."""
+    return one.same_answer_as or (one.job_id if one.answer else "")
+
+
+def _what_became(one: JobEntry) -> str:
+    """What is to be said of a job that is not as one would wish; empty for the others."""
+    if not (one.reason or one.message):
+        return ""
+    return _sentences(f"{with_reason(one.state, one.reason)}.", one.message, _advice(one))
+
+
+def _running(jobs: Sequence[JobEntry]) -> str:
+    running = [one for one in jobs if one.state == "running"]
+    more = f" and {len(running) - _NAMED} more" if len(running) > _NAMED else ""
+    return f"Running: {_names(running[:_NAMED])}{more}." if running else ""
 
 
 def jobs(result: JobsResult) -> str:
@@ -121,17 +137,17 @@ def _row(host: HostEntry) -> tuple[str, ...]:
 def _names(jobs: Sequence[JobEntry], *, with_tasks: bool = False) -> str:
     named = [
         f"{one.host or 'no host'} {one.job_id}" + (f" {_quoted(one.task)}" if with_tasks and one.task else "")
-        for one in jobs[:_NAMED]
+        for one in jobs
     ]
-    return ", ".join(named) + (f" and {len(jobs) - _NAMED} more" if len(jobs) > _NAMED else "")
+    return ", ".join(named)
 
 
-def _output(one: JobEntry, names: str) -> list[str]:
+def _output(one: JobEntry, name: str, all_who_answered_so: str = "") -> list[str]:
     parts: list[str] = []
     if one.answer:
-        parts.append(_fenced(f"Answer of worker {names}", one.answer))
+        parts.append(_fenced(f"Answer of worker {all_who_answered_so or name}", one.answer))
     if one.output:
-        parts.append(_fenced(f"Other output of worker {names}", one.output))
+        parts.append(_fenced(f"Other output of worker {name}", one.output))
     return parts
 
 
