@@ -46,9 +46,9 @@ class Database:
         """The rows of a query; errors as in `run`."""
         return await self.run(lambda connection: connection.execute(query, values).fetchall())
 
-    async def change(self, statement: str, values: Sequence[Any] = ()) -> int:
-        """Executes a statement, and returns how many rows it changed; errors as in `run`."""
-        return await self.run(lambda connection: connection.execute(statement, values).rowcount)
+    async def change(self, statement: str, values: Sequence[Any]) -> None:
+        """Executes a statement; errors as in `run`."""
+        await self.change_many(statement, [values])
 
     async def change_many(self, statement: str, rows: Iterable[Any]) -> None:
         """Executes a statement for each row of values, all or none; errors as in `run`."""
