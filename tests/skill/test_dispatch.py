@@ -150,6 +150,16 @@ async def test_a_host_that_is_not_in_the_config_is_reached_by_options(desk: Desk
     assert (done.status, done.out) == (0, "done: try\n"), done
 
 
+async def test_a_runner_that_a_power_cut_has_emptied_is_put_there_anew(desk: Desk, worker: Worker) -> None:
+    worker.with_picoclaw()
+    await desk.run("dispatch.sh", *worker.login, "try")
+    (runner,) = worker.home.glob(".picoclaw/fleet/*/runner-*")
+    runner.write_bytes(b"")
+
+    done = await desk.run("dispatch.sh", *worker.login, "try again")
+    assert (done.status, done.out) == (0, "done: try again\n"), done
+
+
 async def test_a_full_host_has_no_slot(desk: Desk, worker: Worker) -> None:
     worker.with_picoclaw(exec="echo up >$HOME/up; cat $HOME/go")
     os.mkfifo(worker.home / "up")

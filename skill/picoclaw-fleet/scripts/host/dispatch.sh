@@ -17,7 +17,7 @@ if [ "$verb" = install ]; then
     [ "$(wc -c <"$fleet/$runner.$nonce")" -eq "$1" ] && mv -f "$fleet/$runner.$nonce" "$fleet/$runner" && echo "$nonce installed"
   exit
 fi
-[ -f "$fleet/$runner" ] || { echo "$nonce runner_missing"; exit; }
+[ -s "$fleet/$runner" ] || { echo "$nonce runner_missing"; exit; }
 [ "$verb" = start ] || exec sh "$fleet/$runner" "$verb" "$nonce" "$@"
 
 id=$1 seconds=$2 slots=$3 bytes=$4 digest=$5
