@@ -124,18 +124,45 @@ async def test_each_change_stops_where_the_lock_is_lost(site: DeploySite) -> Non
     assert incoming.exists()
 
 
-def test_a_step_and_the_renewal_beside_it_do_not_lose_it(tmp_path: Path) -> None:
+def held_lock(home: Path) -> list[str]:
+    """Makes a lock that `us` has. Returns the start of a command with the scripts' ground, which reads on behind it."""
+    folder = home / ".picoclaw/fleet/host"
+    folder.mkdir(parents=True)
+    (folder / "lock").write_text("us boot 1 owner\n")
+    (folder / "lock.us").hardlink_to(folder / "lock")
+    return ["env", "-i", f"HOME={home}", f"PATH={os.environ['PATH']}", "sh", "-c"]
+
+
+def on_ground(script: str) -> list[str]:
     ground = resources.files("picoclaw_fleet.worker").joinpath("ground.sh").read_text()
+    return [f"{ground}\n{script}", "sh", "nonce", "renew", "host", "us", "owner", "-"]
+
+
+def test_a_step_and_the_renewal_beside_it_do_not_lose_it(tmp_path: Path) -> None:
     again = "i=0; while [ $i -lt 300 ]; do renew && locked_by_us || exit; i=$((i + 1)); done"
-    (tmp_path / ".picoclaw/fleet/host").mkdir(parents=True)
-    (tmp_path / ".picoclaw/fleet/host/lock").write_text("us boot 1 owner\n")
-    command = ["sh", "-c", f"{ground}\n{again}", "sh", "nonce", "renew", "host", "us", "owner", "-"]
-    with (
-        subprocess.Popen(command, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}) as one,
-        subprocess.Popen(command, env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}) as other,
-    ):
+    command = [*held_lock(tmp_path), *on_ground(again)]
+    with subprocess.Popen(command) as one, subprocess.Popen(command) as other:
         assert (one.wait(40), other.wait(40)) == (0, 0)
-    assert [file.name for file in (tmp_path / ".picoclaw/fleet/host").iterdir()] == ["lock"]
+    folder = tmp_path / ".picoclaw/fleet/host"
+    assert sorted(file.name for file in folder.iterdir()) == ["lock", "lock.us"]
+    holder, _, _, owner = (folder / "lock").read_text().split()
+    assert (holder, owner) == ("us", "owner")
+
+
+@pytest.mark.parametrize("next_holder", ["", "they boot 1 others\n"])
+def test_a_renewal_that_the_release_overtakes_brings_nothing_back(tmp_path: Path, next_holder: str) -> None:
+    folder = tmp_path / ".picoclaw/fleet/host"
+    (tmp_path / "next").write_text(next_holder)
+    overtaken = """
+        looked() { { read -r holder _ <"$lock"; } 2>/dev/null && [ "$holder" = "$me" ]; }
+        locked_by_us() {
+            looked || return
+            rm -f "$lock.$me" "$lock"
+            [ ! -s "$HOME/next" ] || cp "$HOME/next" "$lock"
+        }
+        renew"""
+    assert subprocess.run([*held_lock(tmp_path), *on_ground(overtaken)]).returncode == 1
+    assert [file.read_text() for file in folder.iterdir()] == ([next_holder] if next_holder else [])
 
 
 async def test_a_renewal_that_comes_after_the_release_spoils_nothing(

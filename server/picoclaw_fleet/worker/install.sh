@@ -99,6 +99,7 @@ begin() { # NAME DIGEST SIZE
 tidy() { # FOLDER: everything but that one goes, unless jobs may still need it; then only what is secret goes
   jobs=$(running_jobs)
   rm -rf "$fleet"/trial.* "$fleet"/env.* "$fleet"/rc.* "$fleet"/manifest.*
+  for other in "$lock".*; do [ "$other" = "$lock.$me" ] || rm -f "$other"; done
   for other in "$fleet"/versions/*; do
     [ -d "$other" ] && [ "${other##*/}" != "$1" ] || continue
     still_locked

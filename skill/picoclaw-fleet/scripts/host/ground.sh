@@ -25,6 +25,7 @@ fail() { # REASON WORDS
 }
 
 # --- the lock: a line of nonce, boot, uptime of the last sign of life, owner; made whole by ln ------------------------
+# Who has it keeps a name of his own for that file, and renews it through that: so he never writes what is another's by now.
 
 clock() {
   read -r boot </proc/sys/kernel/random/boot_id || boot=-
@@ -36,10 +37,10 @@ locked_by_us() {
   { read -r holder _ <"$lock"; } 2>/dev/null && [ "$holder" = "$me" ]
 }
 
-renew() { # a step and the clock of the controller may come at once: each with a file of its own
+renew() { # in place, which takes no room: the line never gets shorter
   clock
-  echo "$me $boot $up $owner" >"$lock.$me.$$" && locked_by_us && mv -f "$lock.$me.$$" "$lock" && return
-  rm -f "$lock.$me.$$"
+  locked_by_us && echo "$me $boot $up $owner" 1<>"$lock.$me" && locked_by_us && return
+  rm -f "$lock.$me"
   return 1
 }
 
@@ -54,25 +55,18 @@ step() { # NAME
 }
 
 release() {
-  rm -f "$lock.$me" "$lock.$me".*
+  rm -f "$lock.$me"
   locked_by_us && rm -f "$lock"
 }
 
 take_lock() { # says who has it, and for how long he has been silent, when it can't be had
-  clock
+  if renew; then return; fi
   for attempt in 1 2 3; do
     echo "$me $boot $up $owner" >"$lock.$me" || cannot_write
-    if ln "$lock.$me" "$lock" 2>/dev/null; then
-      rm -f "$lock.$me"
-      return
-    fi
+    ln "$lock.$me" "$lock" 2>/dev/null && return
     { read -r line <"$lock"; } 2>/dev/null || line=
     [ -n "$line" ] || [ $attempt -gt 1 ] || continue
     set -- $line
-    if [ "$1" = "$me" ]; then
-      renew
-      return
-    fi
     if [ "$2" = "$boot" ] && [ $((up - ${3:-0})) -le $silence ] && [ "$1" != "$dead" ]; then
       rm -f "$lock.$me"
       say locked "$1" $((up - $3)) "$4"
