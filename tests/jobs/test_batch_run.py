@@ -19,7 +19,7 @@ from tests.jobs.scenario import COUNTED, SECONDS, SMALL_PICOCLAW, controller, mo
 from picoclaw_fleet.assignment import Assignment
 from picoclaw_fleet.errors import LedgerError
 from picoclaw_fleet.fleet import Fleet
-from picoclaw_fleet.jobs import board
+from picoclaw_fleet.jobs import board, contact
 from picoclaw_fleet.results import BatchResult
 from picoclaw_fleet.worker.contract import RUNNER
 
@@ -77,6 +77,29 @@ async def test_a_runner_that_a_power_cut_has_emptied_is_put_there_anew(small_fle
         with anyio.fail_after(SECONDS):
             assert (await one.dispatch("y", host="ada", wait_seconds=SECONDS)).state == "succeeded"
     assert runner.read_bytes() == RUNNER
+
+
+async def test_a_host_that_does_not_say_whether_a_job_runs_is_asked_again(
+    small_fleet: EmbeddedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = small_fleet.hosts["ada"].home
+    async with controller(small_fleet) as one:
+        await one.dispatch("first", host="ada")
+        (runner,) = ada.glob(".picoclaw/fleet/*/runner-*")
+        works = runner.read_bytes()
+        runner.write_text("exec sleep 1000\n")
+        monkeypatch.setattr(contact, "START_SECONDS", 0.1)
+        job = await one.dispatch("second", host="ada", wait_seconds=0)
+        await until(lambda: _is_told(one, job.job_id, "has not said within 0.1 s"))
+
+        runner.write_bytes(works)
+        monkeypatch.undo()
+        assert (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()["state"] == "succeeded"
+    assert tasks_done(ada) == ["first", "second"]
+
+
+async def _is_told(fleet: Fleet, job_id: str, words: str) -> bool:
+    return words in ((await fleet.result(job_id, wait_seconds=0)).model_dump()["message"] or "")
 
 
 async def test_several_calls_share_the_slots_of_a_host_and_all_get_their_turn(

@@ -57,6 +57,17 @@ async def test_a_running_job_is_stopped_and_nothing_of_it_is_left(
         assert (await one.cancel(job.job_id)).jobs == []
 
 
+async def test_a_running_job_of_a_host_that_the_config_has_no_more_is_stopped(fleet: EmbeddedFleet, gate: Gate) -> None:
+    async with controller(fleet) as one:
+        job = await one.dispatch("x", host="ada", wait_seconds=0)
+        await gate.arrival()
+        fleet.entries = [entry for entry in fleet.entries if entry["name"] != "ada"]
+        fleet.write_config()
+        with anyio.fail_after(SECONDS):
+            result = await one.cancel(job.job_id)
+        assert [(entry.state, entry.reason) for entry in result.jobs] == [("cancelled", "cancelled")]
+
+
 async def _is_quiet(victim: Victim) -> bool:
     return not victim.processes()
 

@@ -185,6 +185,10 @@ class Board:
             view = self._views[host.name] = HostView(host, jobs=view.jobs)
         return view
 
+    def host_of(self, job_id: str) -> Host | None:
+        """Where a job of this process is, or on its way to; None when it is nowhere."""
+        return next((view.host for view in self._views.values() if job_id in view.jobs), None)
+
     def forget_strangers(self, find: Callable[[str], Host | None]) -> None:
         """Forgets the hosts that the config has no more, unless jobs of this process are there.
 

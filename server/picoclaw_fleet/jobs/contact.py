@@ -6,6 +6,8 @@ import math
 import time
 from contextlib import AbstractAsyncContextManager
 
+import anyio
+
 from picoclaw_fleet.errors import CONTACT_REASONS, HostError, Reason
 from picoclaw_fleet.jobs.board import HostView
 from picoclaw_fleet.jobs.model import Job
@@ -18,6 +20,9 @@ from picoclaw_fleet.worker.settings import secrets_of, settings_of
 
 GUARD_GRACE_SECONDS = 30.0
 """How far a job may be over its time before we stop it in place of its guard."""
+
+START_SECONDS = 120.0
+"""After so long without a word whether the job runs, its host is asked again; a long task takes less on a slow link."""
 
 _LEAST_OUTPUT = 64 << 10
 _REFUSALS = frozenset(
@@ -95,10 +100,23 @@ class Contact:
         return False
 
     async def started(self, attendance: Attendance) -> float | None:
-        """Waits for the host's word that the job runs, and returns for how many seconds; None when it is stopped."""
+        """Waits for the host's word that the job runs, and returns for how many seconds; None when it is stopped.
+
+        Raises:
+            HostError: It has refused the job, or said nothing in time.
+        """
         if self._stopping:
             return None
-        started, now = await attendance.started()
+        try:
+            with anyio.fail_after(START_SECONDS):
+                started, now = await attendance.started()
+        except TimeoutError:
+            raise HostError(
+                f"it has not said within {START_SECONDS:g} s whether the job runs.",
+                host=self.host.name,
+                reason=Reason.LOST_CONTACT,
+                retryable=True,
+            ) from None
         self.accepted = True
         self._view.note_accepted()
         self._overdue_at = time.monotonic() + self.order.seconds + GUARD_GRACE_SECONDS - (now - started)

@@ -136,7 +136,10 @@ class Dispatcher:
 
     async def _tell_host(self, job: Job) -> None:
         try:
-            host = next((host for host in self._hosts() if host.name == job.host), None)
+            # A host that the config has no more is there all the same, as long as jobs of ours are.
+            host = next((host for host in self._hosts() if host.name == job.host), None) or self._board.host_of(
+                job.job_id
+            )
             if host is not None:
                 await self._watch.stop(job, await self._board.look(host, max_age=FRESH_SECONDS))
         except HostError as error:

@@ -171,7 +171,12 @@ class JobWatch:
     def _note_trouble(self, job: Job, contact: Contact, error: HostError | OSError) -> None:
         """Says why nothing is heard of a job for now."""
         if isinstance(error, HostError):
-            goes_on = "It is stopped there at the next contact." if job.stop_wanted else "The job goes on there."
+            if job.stop_wanted:
+                goes_on = "It is stopped there at the next contact."
+            elif contact.accepted:
+                goes_on = "The job goes on there."
+            else:
+                goes_on = "The job may have come there; that host is asked again, and no other gets it."
             said = Redactor(contact.secrets).redact(error.message)
             job.reason, job.message = Reason.LOST_CONTACT, f"{said} {goes_on}"
         else:

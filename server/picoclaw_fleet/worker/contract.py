@@ -42,6 +42,7 @@ BLOCK_BYTES = 512
 
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"  # 32 letters: a byte gives each of them as often
 _FORGET_SECONDS = 60.0
+_INSTALL_SECONDS = 120.0
 _MAX_NOISE_BYTES = 1 << 20
 _CLOSING_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
@@ -342,7 +343,7 @@ async def install_runner(pool: Pool, host: Host, name: str) -> None:
         f"cat >{RUNNER_NAME}.{nonce} && [ $(wc -c <{RUNNER_NAME}.{nonce}) -eq {len(RUNNER)} ] "
         f"&& mv -f {RUNNER_NAME}.{nonce} {RUNNER_NAME} && echo {nonce} || {{ rm -f {RUNNER_NAME}.{nonce}; exit 1; }}"
     )
-    completed = await pool.run(host, f"sh -c '{script}'", stdin=RUNNER)
+    completed = await pool.run(host, f"sh -c '{script}'", stdin=RUNNER, timeout=_INSTALL_SECONDS)
     if nonce.encode() in completed.stdout:
         return
     said = completed.stderr.decode(errors="replace").strip()
