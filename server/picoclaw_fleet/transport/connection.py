@@ -64,6 +64,7 @@ class Connection:
         self._settled = settled
         self.single = single
         self._berths = Berths(1 if single else MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
+        self._closings = 0
         self._tunnels = 0
         self._idle: asyncio.TimerHandle | None = None
         self._retired = False
@@ -137,7 +138,7 @@ class Connection:
                 berth = await self._berths.take(lane)
             except NoBerthError:
                 raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
-            running = Command(self._host, closed=berth.release, stdin=stdin)
+            running = Command(self._host, closed=lambda berth=berth: self._closed(berth), stdin=stdin)
             try:
                 await self._request(running, command, berth)
             except asyncssh.ChannelOpenError as error:
@@ -187,8 +188,26 @@ class Connection:
         self._tunnels -= 1
         self._watch_idle()
 
+    def _closed(self, berth: Berth) -> None:
+        self._closings += 1
+        berth.release()
+
     async def _request(self, running: Command, command: str, berth: Berth) -> None:
-        """Open a channel and request the command. While the connection is up, a ChannelOpenError is the caller's."""
+        """Open a channel and request the command. While the connection is up, a ChannelOpenError is the caller's.
+
+        sshd reads what has arrived and only then counts what was closed: a channel that it refuses says nothing of its
+        limit, unless none has closed since it was asked the time before.
+        """
+        closings = 0
+        while True:
+            before, closings = closings, self._closings
+            try:
+                return await self._request_once(running, command, berth)
+            except asyncssh.ChannelOpenError:
+                if running.opened or closings == before:
+                    raise
+
+    async def _request_once(self, running: Command, command: str, berth: Berth) -> None:
         create_session = cast("Callable[..., Coroutine[Any, Any, object]]", self._ssh.create_session)  # pyright: ignore[reportUnknownMemberType]
         opening = create_session(lambda: running, command, encoding=None, window=WINDOW, request_pty=False)
 
