@@ -25,7 +25,8 @@ async def test_the_first_call_without_a_config_creates_the_template_and_says_wha
 
 
 async def test_where_the_template_cannot_be_created_the_call_says_so(tmp_path: Path) -> None:
-    async with stdio({"PICOCLAW_FLEET_CONFIG": "/proc/no/fleet.json"}, "auto", tmp_path / "stderr") as client:
+    environment = {"HOME": str(tmp_path), "PICOCLAW_FLEET_CONFIG": "/proc/no/fleet.json"}
+    async with stdio(environment, "auto", tmp_path / "stderr") as client:
         said = await Caller(client).refusal("fleet_status")
     assert "/proc/no/fleet.json: there is no fleet config, and the template can't be created" in said
     assert "--config or PICOCLAW_FLEET_CONFIG" in said
