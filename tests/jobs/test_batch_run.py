@@ -38,12 +38,18 @@ async def _finish(fleet: Fleet, batch: BatchResult) -> BatchResult:
 
 
 async def test_a_slow_host_gets_fewer_tasks(fleet: EmbeddedFleet) -> None:
-    standin.set_knobs(fleet.hosts["bob"].home, slow=1.5)
+    quick, slow = fleet.gate("ada"), fleet.gate("bob")
+    fleet.set_knobs(exec=Gate.command)
     async with controller(fleet) as one:
-        batch = await _finish(one, await one.dispatch_many(_tasks(24)))
-    share = Counter(job.host for job in batch.jobs)
+        batch = await one.dispatch_many(_tasks(24), wait_seconds=0)
+        for _ in range(2):
+            await slow.arrival()
+        quick.open(22)
+        await until(lambda: _have_succeeded(one, 22))
+        slow.open(2)
+        batch = await _finish(one, batch)
     assert batch.counts.succeeded == 24
-    assert 0 < share["bob"] < share["ada"]
+    assert Counter(job.host for job in batch.jobs) == {"ada": 22, "bob": 2}
 
 
 async def test_a_broadcast_runs_on_each_named_host_even_on_one_that_is_down(small_fleet: EmbeddedFleet) -> None:

@@ -115,14 +115,14 @@ async def test_a_probe_passes_by_commands_that_wait_for_jobs(
 async def test_a_probe_does_not_wait_for_a_job_s_end_when_the_host_lets_nobody_in_any_more(
     pool: Pool, dropbear: DropbearServer, key: ClientKey
 ) -> None:
-    host = dropbear.host(ssh_key=key.path, connect_timeout=1)
+    host = dropbear.host(ssh_key=key.path)
     async with pool.command(host, "echo up; exec cat", lane=Lane.WAIT) as job:
         assert await job.read(100) == b"up\n"
         # Who is connected has a process of his own.
         os.kill(dropbear.pid, signal.SIGSTOP)
 
         with pytest.raises(HostError) as away:
-            await pool.run(host, "true")
+            await pool.run(replace(host, connect_timeout=1), "true")
 
         assert away.value.reason is Reason.CONNECT_TIMEOUT
         assert not job.closed
