@@ -327,9 +327,10 @@ async def test_an_output_that_can_t_be_stored_stays_on_the_host_until_it_can(fle
     async with controller(fleet) as one:
         outputs = fleet.state / "outputs"
         outputs.write_text("in the way")
-        job = await one.dispatch("x", host="ada", wait_seconds=5)
-        assert (job.state, job.reason) == ("running", "disk_full")
-        assert "fetched as soon as it can be" in (job.message or "")
+        job = await one.dispatch("x", host="ada", wait_seconds=0)
+        await until(lambda: _is_told(one, job.job_id, "fetched as soon as it can be"))
+        waiting = (await one.result(job.job_id)).model_dump()
+        assert (waiting["state"], waiting["reason"]) == ("running", "disk_full")
         outputs.unlink()
         result = (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()
         assert (result["state"], result["answer"], result["reason"]) == ("succeeded", "done: x", None)

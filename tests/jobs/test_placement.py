@@ -30,11 +30,11 @@ async def test_as_many_tasks_as_one_host_could_take_are_shared_by_all_that_are_i
 async def test_a_host_that_says_nothing_does_not_keep_the_tasks_from_the_others(small_fleet: EmbeddedFleet) -> None:
     host = small_fleet.hosts["bob"]
     async with Link(host.address, host.port) as link:
-        small_fleet.entries[1]["port"] = link.port
+        small_fleet.entries[1] |= {"port": link.port, "connect_timeout": 2 * SECONDS}
         small_fleet.write_config()
         link.stall()
         async with controller(small_fleet) as one:
-            batch = await one.dispatch_many(_tasks(4), hosts=["ada", "bob"], wait_seconds=5)
+            batch = await one.dispatch_many(_tasks(4), hosts=["ada", "bob"], wait_seconds=SECONDS)
     assert Counter(job.host for job in batch.jobs if job.state == "succeeded") == {"ada": 4}
 
 

@@ -97,8 +97,13 @@ async def test_a_host_that_denies_the_job_it_is_to_stop_takes_nothing_else_with_
     runner = f'case $verb in start) {STARTED} sleep 60 ;; *) echo "$nonce absent"; echo >>"$HOME/denials" ;; esac'
     await add_lying_host(fleet, "denier", runner=runner)
     fleet.write_config()
-    job = await call("dispatch", task="x", host="denier", wait_seconds=1)
+    job = await call("dispatch", task="x", host="denier", wait_seconds=0)
     denied = fleet.hosts["denier"].home / "denials"
+
+    async def is_running() -> bool:
+        return (await call("job_result", job_id=job.data["job_id"])).data["state"] == "running"
+
+    await until(is_running)
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(partial(call, "job_cancel", job_id=job.data["job_id"]))

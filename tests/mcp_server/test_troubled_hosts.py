@@ -105,14 +105,14 @@ async def test_hosts_in_trouble_are_passed_over_where_there_is_another(fleet: Em
 async def test_mute_hosts_first_in_line_delay_nobody(fleet: EmbeddedFleet, call: Caller, mute_port: int) -> None:
     mute = [fleet.entry(f"mute{number:02}", mute_port) for number in range(MUTE_HOSTS)]
     fleet.entries = [*mute, *fleet.entries]
-    fleet.defaults["connect_timeout"] = 4
+    fleet.defaults["connect_timeout"] = 8
     fleet.write_config()
-    # One after the other they would take 160 s, and 32 at a time 8 s.
-    with anyio.fail_after(7.5):
+    # One after the other they would take 320 s, and 32 at a time 16 s.
+    with anyio.fail_after(15.5):
         status = await call("fleet_status")
     assert status.data["summary"] == "3 of 43 hosts are ready, 40 out of reach."
     assert {host["reason"] for host in status.data["hosts"][:MUTE_HOSTS]} == {"connect_timeout"}
-    with anyio.fail_after(7.5):
+    with anyio.fail_after(15.5):
         assert (await call("dispatch", task="x")).data["state"] == "succeeded"
 
 
