@@ -187,7 +187,7 @@ async def test_a_job_whose_guard_is_dead_is_stopped_when_its_time_is_up_and_call
     monkeypatch.setattr(watch, "WAIT_SECONDS", 1.0)
     monkeypatch.setattr(contact, "GUARD_GRACE_SECONDS", 1.0)
     async with controller(fleet) as one:
-        job = await one.dispatch("x", host="ada", timeout_seconds=2, wait_seconds=0)
+        job = await one.dispatch("x", host="ada", timeout_seconds=4, wait_seconds=0)
         await gate.arrival()
         for pid in ada.processes():
             with suppress(OSError):  # some end by themselves meanwhile

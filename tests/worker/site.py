@@ -27,6 +27,9 @@ from picoclaw_fleet.worker.contract import RUNNER, Ending, new_job_id
 SECONDS = 20.0
 """Everything that a test waits for comes sooner than that."""
 
+DEADLINE = 3
+"""The seconds of a job that has to be up before they are over."""
+
 NONCE = "0123456789abcdef"
 MARK = "\n🦞 ".encode()
 

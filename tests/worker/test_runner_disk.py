@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.worker.site import SECONDS, Shell, Site
+from tests.worker.site import DEADLINE, SECONDS, Shell, Site
 
 from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.worker.verdict import judge
@@ -94,7 +94,7 @@ def test_however_little_is_free_the_truth_is_told(small_site: Site, left: int) -
 @pytest.mark.parametrize("end", ["exit", "timed_out", "cancelled"])
 def test_a_disk_that_fills_up_meanwhile_does_not_hide_how_the_job_ended(small_site: Site, end: str) -> None:
     small_site.busy(60 if end != "exit" else 0, stdout_bytes="x" * 500_000)
-    call = small_site.start("j_one", TASK, seconds=1 if end == "timed_out" else 60)
+    call = small_site.start("j_one", TASK, seconds=DEADLINE if end == "timed_out" else 60)
     small_site.is_up()
     if end == "exit":
         ended = call.ending()

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.worker.site import Site, command_of, is_alive, wait_for_exit
+from tests.worker.site import DEADLINE, Site, command_of, is_alive, wait_for_exit
 
 TASK = "count to ten"
 
@@ -139,7 +139,7 @@ def test_a_job_that_outlives_its_runner_and_guard_keeps_its_slot(site: Site) -> 
 def test_the_deadline_holds_though_front_and_caller_are_dead(site: Site, victims: str) -> None:
     """Only the death of both runner and guard leaves the stopping to the next one who asks."""
     site.busy(60)
-    front = site.start("j_one", TASK, seconds=1)
+    front = site.start("j_one", TASK, seconds=DEADLINE)
     site.is_up()
     processes = site.processes("j_one")
     front.kill()

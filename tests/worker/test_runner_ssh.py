@@ -13,7 +13,7 @@ import pytest
 from tests.deploy_site import HomelySshServer
 from tests.servers import ClientKey, DropbearServer
 from tests.standin import install, runs, set_knobs
-from tests.worker.site import command_of, processes_with, running, wait_for_exit
+from tests.worker.site import DEADLINE, command_of, processes_with, running, wait_for_exit
 
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
@@ -158,7 +158,7 @@ async def test_a_job_outlives_the_death_of_its_connection(reached: Reached) -> N
 
 
 async def test_the_deadline_holds_after_the_death_of_the_connection(reached: Reached) -> None:
-    wanted = order(seconds=1)
+    wanted = order(seconds=DEADLINE)
     reached.busy(60)
     with anyio.fail_after(SECONDS):
         async with contract.start(reached.pool, reached.host, NAME, wanted) as attendance:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from tests.worker.site import Site, is_alive, processes_with
+from tests.worker.site import DEADLINE, Site, is_alive, processes_with
 
 TASK = "count to ten"
 
@@ -18,7 +18,7 @@ def test_at_its_deadline_a_job_is_stopped_and_what_it_said_is_kept(site: Site, v
     site.reinstall()
     site.busy(60, partial="half an answer", chatty=True)
 
-    ended = site.start("j_one", TASK, seconds=1).ending()
+    ended = site.start("j_one", TASK, seconds=DEADLINE).ending()
 
     assert (ended.outcome, ended.ending.stop_verified) == ("timed_out", True)
     assert ended.out.endswith(b"half an answer")
