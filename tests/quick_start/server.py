@@ -83,7 +83,8 @@ class Children:
     def add(self, pid: int, connection: socket.socket) -> tuple[int, int]:
         """Tells the client of its process. Returns what to watch: the process, and the client."""
         process = os.pidfd_open(pid)
-        connection.sendall(pid.to_bytes(8, "big"))
+        with suppress(BrokenPipeError):
+            connection.sendall(pid.to_bytes(8, "big"))
         watched = process, connection.fileno()
         self._by_watched.update(dict.fromkeys(watched, (pid, process, connection)))
         return watched
@@ -114,6 +115,8 @@ class Children:
 def become(connection: socket.socket, command: str) -> None:
     """Turns this process into the command, as the client was called."""
     header, pipes, _, _ = socket.recv_fds(connection, 8, 3)
+    if not header:
+        sys.exit()  # the client is gone
     left = int.from_bytes(header, "big")
     request = b""
     while len(request) < left:
