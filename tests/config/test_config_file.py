@@ -152,6 +152,16 @@ def lines(*hosts: str, defaults: str = "{}") -> str:
     return '{"hosts": [\n' + ",\n".join(hosts) + '],\n"defaults": ' + defaults + "}"
 
 
+def http(settings: str) -> str:
+    """A config with settings of `http` on line 2."""
+    return '{"hosts": [],\n"http": {' + settings + "}}"
+
+
+def token(keys: str) -> str:
+    """A config with further keys of a token on line 2."""
+    return http('"tokens": [{"name": "a", "sha256": "' + "0" * 64 + '", ' + keys + "}]")
+
+
 A = '{"name": "a", "host": "h"}'
 
 
@@ -184,6 +194,11 @@ A = '{"name": "a", "host": "h"}'
         (lines(A, defaults='{"host_key_policy": "no"}'), 3, "defaults.host_key_policy", "'strict' or 'accept-new'."),
         (lines('{"name": "a b", "host": "h"}'), 2, "hosts[0].name", "has to begin with a letter or digit"),
         (lines('{"name": "a", "host": "eric@h"}'), 2, "hosts[0].host", "a login name stands under 'user'"),
+        (lines(A, defaults='{"jump": ["a", 5]}'), 3, "defaults.jump", "in double quotes, or a list of such texts."),
+        (http('"token": []'), 2, "http.token", "unknown key 'token'; did you mean 'tokens'?"),
+        (token('"scopes": ["reed"]'), 2, "http.tokens[0].scopes[0]", "has to be 'read', 'dispatch' or 'admin'."),
+        (token('"scopes": []'), 2, "http.tokens[0].scopes", "has to have at least one entry."),
+        (token('"scopes": ["read"], "token": "x"'), 2, "http.tokens[0].token", "its hash does: see picoclaw-fleet token"),
         ('{"hosts": [],\n"[key]": 1}', 2, "[key]", "unknown key '[key]'; remove it."),
         ("[]", 1, "", "has to be an object in { }, not a list."),
     ],

@@ -20,6 +20,7 @@ from picoclaw_fleet.config.values import (
     List,
     Login,
     Name,
+    NonEmpty,
     Origin,
     Port,
     Repo,
@@ -162,8 +163,7 @@ class TokenConfig(BaseModel):
 
     name: Name = Field(description="Who calls with it, in the audit log and as the owner of jobs; unique in this file.")
     sha256: Sha256 = Field(description="The SHA-256 of the token, in hexadecimal; the token itself stands nowhere.")
-    scopes: List[Scope] = Field(
-        min_length=1,
+    scopes: NonEmpty[Scope] = Field(
         description="What it may do: read (look at hosts and at its own jobs), dispatch (give work too, to hosts that "
         "have PicoClaw, and cancel its own), admin (deploy and tear down too, and everyone's jobs). Each includes "
         "those before it.",

@@ -126,16 +126,18 @@ def _explanation(error: ErrorDetails, path: KeyPath) -> str:
 
 
 def _unknown_key(path: KeyPath) -> str:
-    key = str(path[-1])
-    if names_a_secret(key):
+    key, model = str(path[-1]), _model_around(path)
+    if model is TokenConfig and names_a_secret(key):
+        return "the token itself does not belong in this file, but its hash does: see picoclaw-fleet token NAME."
+    if model is not HttpConfig and names_a_secret(key):
         return (
             "a secret does not belong in this file; put it into an environment variable of the controller and name "
             "that variable under 'api_key_env' (for a passphrase: under 'key_passphrase_env')."
         )
     unknown = f"unknown key {_hidden_if_secret(key)!r}"
-    if places := [place for place, model in _MODELS.items() if key in model.model_fields]:
+    if places := [place for place, other in _MODELS.items() if key in other.model_fields]:
         return f"{unknown}; it belongs in {' or '.join(places)}."
-    near = nearest(key, _model_around(path).model_fields, limit=1)
+    near = nearest(key, model.model_fields, limit=1)
     return f"{unknown}; did you mean {near[0]!r}?" if near else f"{unknown}; remove it."
 
 

@@ -166,13 +166,25 @@ def _not_reserved(name: str) -> str:
 
 
 def _join_hops(value: object) -> object:
-    return ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    hops = cast("list[object]", value)
+    if not all(isinstance(hop, str) for hop in hops):
+        raise PydanticCustomError("hops", "has to be text in double quotes, or a list of such texts")
+    return ",".join(cast("list[str]", hops))
 
 
 def _ports_exist(jump: str) -> str:
     if any(int(port) > HIGHEST_PORT for port in re.findall(r":([0-9]+)(?:,|$)", jump)):
         raise PydanticCustomError("port", "has a port above 65535")
     return jump
+
+
+def _not_empty(items: tuple[object, ...]) -> tuple[object, ...]:
+    # Where min_length says so, a list whose only item is wrong counts as empty besides.
+    if not items:
+        raise PydanticCustomError("empty", "has to have at least one entry")
+    return items
 
 
 Name = Annotated[str, Field(pattern=NAME)]
@@ -210,3 +222,4 @@ Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Item = TypeVar("Item")
 List = Annotated[tuple[Item, ...], Strict(False)]
 """A JSON list; without Strict(False) the strict models below would take nothing but Python tuples."""
+NonEmpty = Annotated[List[Item], AfterValidator(_not_empty), Field(json_schema_extra={"minItems": 1})]
