@@ -53,9 +53,10 @@ class Shell:
 
     async def __call__(self, *args: str, stdin: bytes = b"", **env: str) -> Done:
         """Runs one to its end. Whatever it is, it prints no traceback, nothing colourful, and JSON as documented."""
+        command = quick_command()
         with anyio.fail_after(PATIENCE):
             process = await anyio.run_process(
-                [quick_command(), *args],
+                [command, *args],
                 input=stdin,
                 check=False,
                 env={**self.fleet.environment, **env},

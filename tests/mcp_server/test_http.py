@@ -201,10 +201,9 @@ async def test_tls_is_served_with_the_given_files(fleet: EmbeddedFleet, tmp_path
 async def test_what_cannot_be_served_is_said_and_nothing_listens(
     fleet: EmbeddedFleet, options: list[str], said: str
 ) -> None:
+    command = quick_command()
     with anyio.fail_after(30):
-        ended = await anyio.run_process(
-            [quick_command(), "serve", "--http", *options], env=fleet.environment, check=False
-        )
+        ended = await anyio.run_process([command, "serve", "--http", *options], env=fleet.environment, check=False)
     assert ended.returncode == 2
     assert said in " ".join(ended.stderr.decode().split())
     assert b"Traceback" not in ended.stderr
