@@ -198,7 +198,7 @@ A = '{"name": "a", "host": "h"}'
         (http('"token": []'), 2, "http.token", "unknown key 'token'; did you mean 'tokens'?"),
         (token('"scopes": ["reed"]'), 2, "http.tokens[0].scopes[0]", "has to be 'read', 'dispatch' or 'admin'."),
         (token('"scopes": []'), 2, "http.tokens[0].scopes", "has to have at least one entry."),
-        (token('"scopes": ["read"], "token": "x"'), 2, "http.tokens[0].token", "its hash does: see picoclaw-fleet token"),
+        (token('"scopes": ["read"], "token": "x"'), 2, "http.tokens[0].token", "its hash does: see"),
         ('{"hosts": [],\n"[key]": 1}', 2, "[key]", "unknown key '[key]'; remove it."),
         ("[]", 1, "", "has to be an object in { }, not a list."),
     ],

@@ -145,6 +145,12 @@ def test_a_host_can_be_a_key_of_a_dictionary_and_does_not_show_its_environment()
     assert "hello" not in repr(made)
 
 
+def test_what_to_try_by_hand_has_all_that_ssh_is_to_know() -> None:
+    told = {"host": "192.0.2.7", "user": "eric", "port": 2222, "ssh_key": "/keys/my key"}
+    assert only({"host": "192.0.2.7"}).by_hand("true") == "ssh 192.0.2.7 true"
+    assert only(told).by_hand("uname -a") == "ssh -p 2222 -i '/keys/my key' eric@192.0.2.7 'uname -a'"
+
+
 # The inventory
 
 

@@ -151,7 +151,7 @@ async def test_a_host_key_that_is_not_known(home: Path) -> None:
     write_config(home)
     problem = await only_problem(home)
     assert (problem.level, problem.check) == (Level.WARNING, "host_keys")
-    assert "picoclaw-fleet trust one" in (problem.next_step or "")
+    assert f"picoclaw-fleet trust one --config {home / 'fleet.json'}" in (problem.next_step or "")
 
 
 async def test_an_api_key_that_is_not_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,7 @@ def test_a_machine_without_a_build_is_no_release_and_is_named(system: str, machi
     assert caught.value.reason is Reason.NO_RELEASE
     assert not caught.value.retryable
     assert machine in caught.value.message
+    assert "picoclaw-fleet deploy --file FILE HOST" in caught.value.next_step
 
 
 @given(st.text(), st.text(), st.text())

@@ -62,6 +62,20 @@ async def test_a_key_file_that_is_missing_unreadable_or_no_key_is_named(
     assert server.count("Connection from") == 0
 
 
+async def test_a_public_key_that_is_named_as_the_private_one_is_not_said_to_have_a_passphrase(
+    pool: Pool, server: OpenSshServer, key: ClientKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    public = Path(f"{key.path}.pub")
+
+    alone = await failure(pool, server.host(ssh_key=public))
+    async with agent(monkeypatch):
+        absent = await failure(pool, server.host("other", ssh_key=public))
+
+    assert alone.message.endswith(f"the key {public} holds no private key.")
+    assert alone.next_step.startswith("Name the private key as ssh_key")
+    assert f"{public} holds no private key, and the ssh-agent does not hold it" in absent.message
+
+
 async def test_the_usual_files_are_tried_when_no_key_is_named(
     pool: Pool, server: OpenSshServer, host: Host, own_home: Path
 ) -> None:

@@ -60,9 +60,9 @@ def config_source(argument: str | None = None) -> ConfigSource:
     return ConfigSource(config_path(argument), creates=not argument)
 
 
-def init_command(path: Path) -> str:
-    """The command that makes a fleet config there."""
-    return "picoclaw-fleet init" + ("" if path == config_path() else f" --config {shlex.quote(str(path))}")
+def command_for(path: Path, *words: str) -> str:
+    """A command of ours that may be typed next, for the fleet config at a path."""
+    return shlex.join(["picoclaw-fleet", *words, *([] if path == config_path() else ["--config", str(path)])])
 
 
 def create_template(path: Path) -> bool:
@@ -142,7 +142,7 @@ class ConfigSource:
             # The template's host would silently take the place of the user's own fleet.
             raise ConfigError("the fleet config is gone.", file=self.path, next_step="Put it back.")
         if not self._creates:
-            next_step = f"Make one with: {init_command(self.path)}"
+            next_step = f"Make one with: {command_for(self.path, 'init')}"
             raise ConfigError("there is no such fleet config.", file=self.path, next_step=next_step)
         if create_template(self.path):
             raise ConfigError(

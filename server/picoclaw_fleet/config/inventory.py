@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,6 +119,13 @@ class Host:
             env=MappingProxyType(settings.env),
             restrict_to_workspace=settings.restrict_to_workspace,
         )
+
+    def by_hand(self, command: str) -> str:
+        """The ssh command that a person may type to have this host run something."""
+        port = ["-p", str(self.port)] * bool(self.port)
+        key = ["-i", str(self.ssh_key)] * bool(self.ssh_key)
+        login = f"{self.user}@" * bool(self.user)
+        return shlex.join(["ssh", *port, *key, login + self.address, command])
 
 
 class Inventory:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from picoclaw_fleet.config.file import TEMPLATE, init_command, load_config
+from picoclaw_fleet.config.file import TEMPLATE, command_for, load_config
 from picoclaw_fleet.config.inventory import Host, Inventory
 from picoclaw_fleet.config.values import referenced_variable
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
@@ -38,16 +38,18 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
         text = path.read_text(encoding="utf-8-sig")
     except UsageError as problem:
         if isinstance(problem.__cause__, FileNotFoundError):
-            found.append(error("config", f"There is no fleet config at {path}.", f"Create one: {init_command(path)}"))
+            found.append(
+                error("config", f"There is no fleet config at {path}.", f"Create one: {command_for(path, 'init')}")
+            )
         else:
             found.append(Finding.of_error("config", problem))
         return ()
     if text == TEMPLATE:
-        next_step = "Add your first host: picoclaw-fleet add NAME. Or put your own hosts into it."
+        next_step = f"Add your first host: {command_for(path, 'add', 'NAME')}. Or put your own hosts into it."
         found.append(warning("config", f"{path} is still the template.", next_step))
         hosts = ()
     elif not hosts:
-        found.append(warning("config", f"{path} has no hosts.", "Add one: picoclaw-fleet add NAME"))
+        found.append(warning("config", f"{path} has no hosts.", f"Add one: {command_for(path, 'add', 'NAME')}"))
     else:
         found.append(ok("config", f"{path} has {counted(len(hosts), 'host')}"))
     if path.stat().st_mode & _OTHERS_MAY_WRITE:
@@ -81,10 +83,11 @@ def variables(hosts: Sequence[Host], environ: Mapping[str, str]) -> Iterator[Fin
                 )
 
 
-def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
+def keys(path: Path, hosts: Sequence[Host], found: list[Finding]) -> bool:
     """Looks at the keys that we log in with, and the host keys that are known.
 
     Args:
+        path: The fleet config.
         hosts: Whom to get into.
         found: Takes the findings.
 
@@ -112,7 +115,7 @@ def keys(hosts: Sequence[Host], found: list[Finding]) -> bool:
                 warning(
                     "host_keys",
                     "its host key is not known, so it will be refused.",
-                    f"Compare and trust it: picoclaw-fleet trust {host.name}",
+                    f"Compare and trust it: {command_for(path, 'trust', host.name)}",
                     host=host.name,
                 )
             )

@@ -38,7 +38,7 @@ async def examine(path: Path, *, probe: bool = False, environ: Mapping[str, str]
     hosts = access.config(path, found)
     found += access.jumps(hosts)
     found += access.variables(hosts, environ)
-    agent_needed = access.keys(hosts, found)
+    agent_needed = access.keys(path, hosts, found)
     found += environment.agent(environ, needed=agent_needed)
     try:
         found += store.ledger(state_folder())

@@ -123,7 +123,7 @@ class HostView:
         # A configuration that does not work may be quoted with the key in it.
         said = Redactor(secrets_of(self.host, {})).redact(self.facts.detail)
         return HostError(
-            f"{name} is there, but not ready." + (f" It says: {said}" if said else ""),
+            f"{name} is there, but not ready." + (f" It says: {said.rstrip('.')}." if said else ""),
             host=self.host.name,
             reason=Reason.NOT_READY,
             next_step="Deploy to it, or mend its configuration there: picoclaw agent -m '/show model' has to work.",

@@ -74,7 +74,7 @@ class Platform:
             raise ReleaseError(
                 f"There is no PicoClaw build for {kind or 'a machine that does not name itself'}.",
                 reason=Reason.NO_RELEASE,
-                next_step="Build PicoClaw for it and name the file in the config, or leave the host out.",
+                next_step="Build PicoClaw for it, then: picoclaw-fleet deploy --file FILE HOST. Or leave the host out.",
             )
         return cls(_SYSTEMS[system], arch)
 

@@ -60,11 +60,7 @@ class Keyring:
                         f"the key {path} does not exist", "Correct ssh_key in the fleet config, or make the key."
                     )
                 if identity is not None and identity.key is None and not settings.agent:
-                    raise KeyFileError(
-                        f"the key {path} is protected by a passphrase",
-                        "Name a variable that holds it as key_passphrase_env in the fleet config, or add the "
-                        "key to an ssh-agent.",
-                    )
+                    raise KeyFileError(f"the key {identity.lack}", _way_to_key(identity))
             except KeyFileError as error:
                 if host.ssh_key is not None:
                     raise _unusable(host, error) from error
@@ -151,7 +147,7 @@ class Credentials:
             pairs = asyncssh.load_keypairs([(identity.key, certificate)] if certificate else [identity.key])
             yield from (Offer(_name(identity.path, pair), pair) for pair in pairs)
         elif held is None:
-            problems.append(f"{identity.path} is protected by a passphrase, and the ssh-agent does not hold it")
+            problems.append(f"{identity.lack}, and the ssh-agent does not hold it")
         else:
             if certificate is not None:
                 held.set_certificate(certificate)
@@ -171,6 +167,11 @@ class Credentials:
         except (ValueError, OSError) as error:
             problems.append(f"the ssh-agent at {self.agent} does not answer ({error})")
             return {}
+
+
+def _way_to_key(identity: Identity) -> str:
+    name = "a variable that holds it as key_passphrase_env" if identity.locked else "the private key as ssh_key"
+    return f"Name {name} in the fleet config, or add the key to an ssh-agent."
 
 
 def _name(what: Path | str, pair: SSHKeyPair) -> str:

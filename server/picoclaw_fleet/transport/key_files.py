@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -35,6 +35,7 @@ class Identity:
         path: The file.
         key: The private key; None when only an agent can sign with it.
         public: The public key.
+        locked: The private key is there, behind a passphrase that we were not told.
         certificate: The certificate that lies beside it.
         problems: Why what lies beside it is not used.
     """
@@ -42,8 +43,14 @@ class Identity:
     path: Path
     key: asyncssh.SSHKey | None
     public: asyncssh.SSHKey
+    locked: bool = False
     certificate: SSHOpenSSHCertificate | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def lack(self) -> str:
+        """Why there is no private key, where there is none."""
+        return f"{self.path} {'is protected by a passphrase' if self.locked else 'holds no private key'}"
 
 
 def read_identity(path: Path, passphrase_env: str, note: Note) -> Identity | None:
@@ -68,15 +75,16 @@ def read_identity(path: Path, passphrase_env: str, note: Note) -> Identity | Non
         return None
     key = _private(path, passphrase_env) if has_private else None
     public = key.convert_to_public() if key is not None else _public(path, public_file)
+    identity = Identity(path, key, public, locked=key is None and has_private and not _is_public(path.read_bytes()))
     if not _exists(certificate_file):
-        return Identity(path, key, public)
+        return identity
     try:
         certificate = read_user_certificate(certificate_file, note)
     except KeyFileError as error:
-        return Identity(path, key, public, problems=(str(error),))
+        return replace(identity, problems=(str(error),))
     if certificate.key.public_data != public.public_data:
-        return Identity(path, key, public, problems=(f"the certificate {certificate_file} is for another key",))
-    return Identity(path, key, public, certificate)
+        return replace(identity, problems=(f"the certificate {certificate_file} is for another key",))
+    return replace(identity, certificate=certificate)
 
 
 def read_user_certificate(path: Path, note: Note) -> SSHOpenSSHCertificate:
@@ -109,7 +117,7 @@ def _private(path: Path, passphrase_env: str) -> asyncssh.SSHKey | None:
         data = path.read_bytes()
     except OSError as error:
         raise _unreadable(path, error) from error
-    if b"PRIVATE KEY" not in data and data.startswith((b"ssh-", b"ecdsa-", b"sk-")):
+    if _is_public(data):
         return None
     try:
         return asyncssh.import_private_key(data)
@@ -119,6 +127,10 @@ def _private(path: Path, passphrase_env: str) -> asyncssh.SSHKey | None:
                 f"the key {path} can't be used: {error}", "Name a private key as ssh-keygen makes them."
             ) from error
     return _decrypted(path, data, passphrase_env) if passphrase_env else None
+
+
+def _is_public(data: bytes) -> bool:
+    return b"PRIVATE KEY" not in data and data.startswith((b"ssh-", b"ecdsa-", b"sk-"))
 
 
 def _decrypted(path: Path, data: bytes, passphrase_env: str) -> asyncssh.SSHKey:

@@ -244,7 +244,8 @@ class Installation:
     def _not_ready(self, what: str, said: Said) -> HostError:
         words = " ".join(said.others).strip()[-300:]
         return HostError(
-            f"{what}; what was there before still is. " + (f"It says: {words}" if words else "It says nothing."),
+            f"{what}; what was there before still is. "
+            + (f"It says: {words.rstrip('.')}." if words else "It says nothing."),
             host=self._host.name,
             reason=Reason.NOT_READY,
             next_step="Check provider, model, key and api_base in the fleet config, or choose another version.",

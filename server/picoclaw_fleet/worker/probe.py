@@ -153,7 +153,7 @@ async def probe(pool: Pool, host: Host, known: Facts | None = None) -> Facts:
             + (f" (it said: {words})." if words else "."),
             host=host.name,
             reason=Reason.PROTOCOL_ERROR,
-            next_step=f"Try it by hand: ssh {host.address} 'sh -c \"uname -a\"'.",
+            next_step=f"Try it by hand: {host.by_hand('uname -a; ls /proc/self')}",
         )
     milliseconds = round((now - asked_at) * 1000)
     return replace(facts, round_trip_ms=milliseconds, taken_at=now, looked_at=facts.looked_at or now)

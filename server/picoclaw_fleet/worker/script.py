@@ -164,5 +164,5 @@ def _broken(host: Host, said: str) -> HostError:
         + (f" (it said: {said[-200:]})." if said else "."),
         host=host.name,
         reason=Reason.PROTOCOL_ERROR,
-        next_step=f"Try it by hand: ssh {host.address} 'dd --version; ls /proc/self'.",
+        next_step=f"Try it by hand: {host.by_hand('dd --version; ls /proc/self')}",
     )
