@@ -10,6 +10,7 @@ import socket
 import anyio
 from tests.cli.terminal import CTRL_C, PATIENCE, Shell, terminal
 from tests.embedded_fleet import COMMAND, EmbeddedFleet, Gate
+from tests.jobs.scenario import until
 
 QUESTION = "Stop the jobs (s), leave them running (l), or go on waiting (Enter)?"
 
@@ -117,6 +118,11 @@ async def test_without_a_terminal_an_interrupt_leaves_them_running(
         start_new_session=True,
     )
     await gate.arrival()
+
+    async def is_known_to_run() -> bool:
+        return [job["state"] for job in (await shell("jobs", "--json")).data["jobs"]] == ["running"]
+
+    await until(is_known_to_run)
     process.send_signal(signal.SIGINT)
     with anyio.fail_after(PATIENCE):
         _, errors = await process.communicate()
