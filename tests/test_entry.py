@@ -29,6 +29,21 @@ def test_ctrl_c_while_modules_are_imported_ends_it_without_a_traceback(
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_what_the_locale_has_no_character_for_is_printed_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "fleet.json").write_text('{"hosts": [{"name": "a", "host": "snow☃"}]}', encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "picoclaw_fleet", "hosts", "--config", "fleet.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "1 host.\n")
+    assert r"snow\u2603" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "closed"), [("", "<&-"), ("hosts --config fleet.json", ">&-"), ("--help", "<&- >&- 2>&-")]
 )

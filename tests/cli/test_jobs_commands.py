@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import re
 
+import anyio
 from tests.cli.terminal import Shell
 from tests.embedded_fleet import EmbeddedFleet, Gate
 from tests.jobs.scenario import die
+from tests.quick_start import quick_command
 
 from picoclaw_fleet.jobs.ledger import Ledger
 from picoclaw_fleet.jobs.model import Job
@@ -97,6 +99,14 @@ async def test_what_has_ended_and_waits_for_room_here_is_not_said_to_run(
     assert f"picoclaw-fleet logs --follow {job_id}" in waiting.err
     (fleet.state / "outputs").unlink()
     assert (await shell("logs", "--follow", job_id)).out == "done: x\n"
+
+
+async def test_what_has_ended_and_could_not_be_printed_is_not_said_to_be_stoppable(fleet: EmbeddedFleet) -> None:
+    command = ["sh", "-c", '"$0" dispatch --host ada x >/dev/full', quick_command()]
+    done = await anyio.run_process(command, input=b"", check=False, env=fleet.environment)
+    assert done.returncode == 1
+    assert "picoclaw-fleet logs --follow j_" in done.stderr.decode()
+    assert "Stop it" not in done.stderr.decode()
 
 
 async def test_cancel_stops_and_says_so(shell: Shell, gate: Gate) -> None:

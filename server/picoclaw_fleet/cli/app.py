@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING, cast
+
 import click
 
 from picoclaw_fleet import __version__
@@ -17,6 +20,9 @@ from picoclaw_fleet.cli.serve import Serve, serve_command
 from picoclaw_fleet.cli.setup import add, init
 from picoclaw_fleet.cli.token import token
 from picoclaw_fleet.cli.work import dispatch, map_tasks
+
+if TYPE_CHECKING:
+    import io
 
 _COMMANDS = (
     init,
@@ -41,6 +47,9 @@ _COMMANDS = (
 
 def command_line(serve: Serve) -> None:
     """Runs the command line; `serve` is the other surface, which this one doesn't know."""
+    if sys.stdout.errors == "strict":
+        # An answer may hold what the locale has no character for.
+        cast("io.TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
     build(serve)(prog_name="picoclaw-fleet")
 
 

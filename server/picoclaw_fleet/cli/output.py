@@ -119,7 +119,12 @@ def command(*words: str) -> str:
 
 
 def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
-    """Tells how to get back to a job or batch that is not over."""
+    """Tells how to get back to a job or batch that is not over, or not printed.
+
+    Args:
+        scope_id: The job or batch.
+        jobs: Its jobs; none where they could not be looked at yet.
+    """
     # A job that waits for room here has ended on its host: nothing of it runs, and nothing is left to be stopped.
     waiting = any(job.state == "running" and job.reason == "disk_full" for job in jobs)
     running = any(job.state == "running" and job.reason != "disk_full" for job in jobs)
@@ -129,7 +134,7 @@ def say_left(scope_id: str, jobs: Sequence[JobEntry]) -> None:
     if waiting:
         say("What has ended waits on its host until there is room for its output here; going back to it fetches it.")
     say(f"{'Left running. ' if running else ''}Back to it: {command('logs', '--follow', scope_id)}")
-    if queued or running or not waiting:
+    if queued or running or not jobs:
         say(f"Stop it: {command('cancel', scope_id)}")
 
 
