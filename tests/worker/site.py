@@ -347,6 +347,11 @@ def command_of(pid: int) -> str:
     return ""
 
 
+def stamp_of(pid: int) -> str:
+    """Pid and start time, as the runner writes them: no other process of this boot has them."""
+    return f"{pid}-{Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[19]}"
+
+
 def is_alive(pid: int) -> bool:
     """Whether that process runs; one that is dead and not yet waited for does not."""
     try:

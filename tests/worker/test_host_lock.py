@@ -77,10 +77,11 @@ async def test_who_waits_gets_it_when_it_is_released(site: DeploySite) -> None:
     assert waits[0] == f"{os.uname().nodename}, process {os.getpid()}"
 
 
-@pytest.mark.parametrize(("silent", "boot"), [(61, BOOT), (5, "another-boot")])
+@pytest.mark.parametrize(("silent", "boot"), [(61, BOOT), (5, "another-boot"), (-5000, BOOT)])
 async def test_it_is_free_after_a_minute_of_silence_and_after_a_reboot(
     site: DeploySite, silent: float, boot: str
 ) -> None:
+    """A container that is restarted has the boot id of before, and an uptime that begins anew."""
     leave_lock(site, silent=silent, boot=boot)
     assert (await take(lock_of(site, patience=0.1))).first("folder")
 

@@ -12,7 +12,7 @@ import pytest
 from tests.deploy_site import HomelySshServer
 from tests.servers import ClientKey, required
 from tests.standin import API_KEY, configure, install, runs
-from tests.worker.site import processes_with, wait_for_exit
+from tests.worker.site import processes_with, stamp_of, wait_for_exit
 
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError
@@ -215,11 +215,12 @@ async def test_jobs_and_the_runner_are_counted(probed: Probed) -> None:
     await contract.install_runner(probed.pool, probed.host, os.uname().nodename)
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     running = probed.home / contract.fleet_folder(os.uname().nodename) / "running"
-    me = os.getpid()
-    for entry in (f"j_a.{boot}.{me}-1.999999999-1", f"j_b.{boot}.999999999-1.{me}-1", f"j_c.other.{me}-1.{me}-1"):
+    me, nobody, reused = stamp_of(os.getpid()), "999999999-1", f"{os.getpid()}-1"
+    for entry in (f"j_a.{boot}.{me}.{nobody}", f"j_b.{boot}.{nobody}.{me}", f"j_c.other.{me}.{me}"):
         (running / entry).touch()
-    (running / f"j_d.{boot}.999999999-1.999999999-1").touch()
-    (running / f"j_closed.{boot}.{me}-1.{me}-1").touch()
+    (running / f"j_d.{boot}.{nobody}.{nobody}").touch()
+    (running / f"j_reused.{boot}.{reused}.{reused}").touch()
+    (running / f"j_closed.{boot}.{me}.{me}").touch()
     closed = running.parent / "jobs/j_closed/closed"
     closed.parent.mkdir()
     closed.write_text("stopped 1.00\n")

@@ -182,6 +182,17 @@ async def test_it_is_busy_while_jobs_run_and_names_them(site: DeploySite) -> Non
     assert result.outcome is Outcome.REMOVED
 
 
+async def test_a_job_whose_pids_are_somebody_else_s_by_now_keeps_nobody_from_it(site: DeploySite) -> None:
+    """A container that is restarted has the boot id of before, and gives out the same pids again."""
+    host = site.host()
+    await site.deploy([host])
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    entry = site.fleet() / f"running/j_old.{boot}.{os.getpid()}-1.{os.getpid()}-1"
+    entry.touch()
+    (result,) = await site.teardown([host])
+    assert result.outcome is Outcome.REMOVED
+
+
 async def test_where_one_died_while_it_looked_for_jobs_the_next_one_that_is_busy_leaves_a_worker(
     site: DeploySite,
 ) -> None:

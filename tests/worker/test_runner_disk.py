@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,60 @@ def test_a_disk_that_fills_up_meanwhile_does_not_hide_how_the_job_ended(small_si
         assert ended.ending.disk_full
     assert (ended.outcome, ended.ending.stop_verified) == (end, True)
     assert ended.ending.ended >= ended.ending.started > 0
+
+
+@pytest.fixture
+def few_files(tmp_path: Path, shell: Shell) -> Iterator[Site]:
+    """A home on a disk of its own, with room for 200 files."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with mounted(home, "-t", "tmpfs", "-o", "size=4m,nr_inodes=200", "none"):
+        site = Site(home, shell)
+        yield site
+        site.close()
+
+
+def use_up_files(site: Site) -> None:
+    with suppress(OSError):
+        for number in count():
+            (site.home / f"file-{number}").touch()
+
+
+@only_root
+@pytest.mark.parametrize("end", ["exit", "cancelled", "killed"])
+def test_where_no_more_files_can_be_made_it_is_known_how_a_job_ended(few_files: Site, end: str) -> None:
+    few_files.busy(60)
+    call = few_files.start("j_one", TASK)
+    few_files.is_up()
+    processes = few_files.processes("j_one")
+    use_up_files(few_files)
+    if end == "cancelled":
+        few_files.stop("j_one")
+    else:
+        os.kill(processes.picoclaw if end == "exit" else processes.runner, signal.SIGKILL)
+
+    ended = call.ending()
+    assert (ended.outcome, ended.ending.stop_verified) == (end, True)
+    again = few_files.wait("j_one").ending()
+    assert (again.outcome, again.ending.ended) == (end, ended.ending.ended)
+
+
+@only_root
+def test_a_job_whose_end_can_not_be_noted_is_lost_and_not_refused(few_files: Site) -> None:
+    """Who is told that it was refused gives it to another host, where it runs again."""
+    few_files.busy(60)
+    call = few_files.start("j_one", TASK)
+    few_files.is_up()
+    for reserve in few_files.job("j_one").glob("reserve.*"):
+        reserve.unlink()
+    use_up_files(few_files)
+    os.kill(few_files.processes("j_one").picoclaw, signal.SIGKILL)
+
+    assert call.ending().outcome == "lost"
+    assert few_files.job("j_one").exists()
+    for file in few_files.home.glob("file-*"):
+        file.unlink()
+    assert few_files.wait("j_one").ending().outcome == "lost"
 
 
 def test_a_home_that_can_not_be_written_to_is_told(site: Site) -> None:

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.worker.site import Site, is_alive, wait_for_exit
+from tests.servers import required
+from tests.worker.site import Site, is_alive, processes_with, wait_for_exit
 
 from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.worker.verdict import judge
@@ -76,6 +77,27 @@ def test_a_search_that_did_not_take_place_is_no_sign_that_all_is_stopped(site: S
     grep.unlink()
     assert call.ending().outcome == "cancelled"
     os.kill(child, signal.SIGKILL)
+
+
+@only_root
+@with_programs
+def test_in_a_container_that_is_told_the_last_pid_of_its_host_no_late_child_is_left(site: Site) -> None:
+    """As lxcfs does. The child comes while the first search is under way, and so is in none of its names."""
+    (site.home / "loadavg").write_text("0.00 0.01 0.05 1/300 4000000\n")
+    site.wrapper = ("unshare", "--mount", "sh", "-c", 'mount --bind loadavg /proc/loadavg && exec "$@"', "host")
+    real = required("grep")
+    child = f"PICOFLEET_JOB={site.tag}j_one/ setsid sleep 300 >/dev/null 2>&1 </dev/null 3>&- 4>&- 7>&- 8>&- 9>&- &"
+    grep = replace_program(
+        site,
+        "grep",
+        f'case $* in *PICOFLEET_JOB=*) mkdir "$HOME/late" 2>/dev/null && {child} ;; esac\nexec {real} "$@"',
+    )
+
+    ended = site.start("j_one", TASK).ending()
+    grep.unlink()
+    assert ended.ending.stop_verified
+    assert (site.home / "late").exists()
+    assert list(processes_with(f"PICOFLEET_JOB={site.tag}j_one/")) == []
 
 
 @contextmanager

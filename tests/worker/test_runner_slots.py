@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.servers import required
-from tests.worker.site import SECONDS, Site
+from tests.worker.site import SECONDS, Site, stamp_of
 
 TASK = "count to ten"
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -25,10 +25,6 @@ echo $# >>"$HOME/most"
 read -r _ <"$HOME/go"
 rm -f "$HOME/inside/$$"
 """
-
-
-def start_time(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
 
 
 def test_one_job_more_than_slots_is_refused_and_can_come_again(site: Site) -> None:
@@ -79,7 +75,7 @@ def test_twelve_contenders_for_four_slots_a_hundred_times(site: Site, rounds: in
 def test_what_the_dead_have_left_is_cleared_away(site: Site) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait(SECONDS)
-    me = f"{os.getpid()}-{start_time(os.getpid())}"
+    me = stamp_of(os.getpid())
     entries = {
         "an earlier boot": f"j_boot.{uuid.uuid4()}.{me}.{me}",
         "a dead pid": f"j_dead.{BOOT}.{gone.pid}-1.{gone.pid}-1",
@@ -95,7 +91,7 @@ def test_what_the_dead_have_left_is_cleared_away(site: Site) -> None:
 
 @pytest.mark.parametrize("alive", ["runner", "guard"])
 def test_what_the_living_have_is_kept(site: Site, alive: str) -> None:
-    me, nobody = f"{os.getpid()}-{start_time(os.getpid())}", "999999999-1"
+    me, nobody = stamp_of(os.getpid()), "999999999-1"
     pair = (me, nobody) if alive == "runner" else (nobody, me)
     entry = site.folder / "running" / f"j_other.{BOOT}.{pair[0]}.{pair[1]}"
     entry.touch()
@@ -108,7 +104,7 @@ def test_what_the_living_have_is_kept(site: Site, alive: str) -> None:
 
 def test_a_job_that_is_closed_holds_no_slot_though_its_processes_are_a_moment_late(site: Site) -> None:
     (site.claimed("j_other") / "closed").write_text("stopped 1.00\n")
-    me = f"{os.getpid()}-{start_time(os.getpid())}"
+    me = stamp_of(os.getpid())
     (site.folder / "running" / f"{site.tag}j_other.{BOOT}.{me}.{me}").touch()
 
     assert site.start("j_one", TASK, slots=1).ending().outcome == "exit"
@@ -125,7 +121,7 @@ def test_a_name_that_reads_like_the_state_of_the_dead_deceives_nobody(site: Site
     with subprocess.Popen(named, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin and process.stdout
         process.stdout.readline()
-        stamp = f"{process.pid}-{start_time(process.pid)}"
+        stamp = stamp_of(process.pid)
         entry = site.folder / "running" / f"j_other.{BOOT}.{stamp}.999999999-1"
         entry.touch()
 

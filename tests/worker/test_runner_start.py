@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 
 import pytest
 from tests.standin import install
@@ -209,6 +210,9 @@ def test_jobs_work_again_when_somebody_has_removed_their_folders(site: Site) -> 
         (site.folder / part).rmdir()
 
     assert site.start("j_one", TASK).ending().outcome == "exit"
+    for part in ("jobs", "claims", "blank"):
+        shutil.rmtree(site.folder / part)
+        assert site.start(f"j_without_{part}", TASK).ending().outcome == "exit"
 
 
 @pytest.mark.parametrize("version", ["0.1.2", "0.2.4", "0.2.9"])

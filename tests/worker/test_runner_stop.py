@@ -122,10 +122,14 @@ def test_a_job_whose_start_was_killed_before_it_got_anywhere_is_lost(site: Site)
     assert site.runs == []
 
 
+@pytest.mark.parametrize("boot", ["another-boot", "a container's"])
 @pytest.mark.parametrize("shell", ["bash"], indirect=True)
-def test_times_of_a_lost_job_never_run_backwards(site: Site) -> None:
+def test_times_of_a_lost_job_never_run_backwards(site: Site, boot: str) -> None:
+    """A container that is restarted has the boot id of before, and an uptime that begins anew."""
+    if boot != "another-boot":
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     job = site.claimed("j_one")
-    (job / "worker").write_text("1-1 999999999.00 another-boot\n")
+    (job / "worker").write_text(f"1-1 999999999.00 {boot}\n")
 
     call = site.wait("j_one")
     _, since, now = call.words()

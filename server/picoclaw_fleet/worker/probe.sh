@@ -21,6 +21,14 @@ while read -r key value _; do
     MemAvailable:) say memory "$total" "$value"; break ;;
   esac
 done </proc/meminfo
+# Of PID-START: the pid alone may be the one of somebody else by now.
+alive() {
+  { read -r stat <"/proc/${1%-*}/stat"; } 2>/dev/null || return
+  # shellcheck disable=SC2086 # words
+  set -- "${1#*-}" ${stat##*")"}
+  case $2 in [ZX]) return 1 ;; esac
+  [ "$1" = "${21}" ]
+}
 fleet=$HOME/.picoclaw/fleet/$name running=0
 for entry in "$fleet"/running/*; do
   entry=${entry##*/}
@@ -28,7 +36,7 @@ for entry in "$fleet"/running/*; do
   entry=${entry#*.}
   pid=${entry#*.} guard=${entry##*.}
   [ "${entry%%.*}" = "$boot" ] || continue
-  if [ -d "/proc/${pid%%-*}" ] || [ -d "/proc/${guard%%-*}" ]; then running=$((running + 1)); fi
+  if alive "${pid%.*}" || alive "$guard"; then running=$((running + 1)); fi
 done
 say running "$running"
 [ ! -f "$fleet/$runner" ] || say runner

@@ -67,9 +67,11 @@ take_lock() { # says who has it, and for how long he has been silent, when it ca
     { read -r line <"$lock"; } 2>/dev/null || line=
     [ -n "$line" ] || [ $attempt -gt 1 ] || continue
     set -- $line
-    if [ "$2" = "$boot" ] && [ $((up - ${3:-0})) -le $silence ] && [ "$1" != "$dead" ]; then
+    # A container that was restarted has its host's boot id as before, but its uptime begins anew.
+    silent=$((up - ${3:-0}))
+    if [ "$2" = "$boot" ] && [ $silent -ge 0 ] && [ $silent -le $silence ] && [ "$1" != "$dead" ]; then
       rm -f "$lock.$me"
-      say locked "$1" $((up - $3)) "$4"
+      say locked "$1" $silent "$4"
       exit 0
     fi
     # Two may see the same dead lock, but only one gets it in his hands; a living one that he gets instead goes back.
@@ -135,6 +137,13 @@ current() { # the folder in use, below versions; empty when there is none
   echo "${folder##*/}"
 }
 
+alive() { # PID-START: its pid alone may be somebody else's by now
+  { read -r stat <"/proc/${1%-*}/stat"; } 2>/dev/null || return
+  set -- "${1#*-}" ${stat##*')'}
+  case $2 in [ZX]) return 1 ;; esac
+  [ "$1" = "${21}" ]
+}
+
 running_jobs() {
   clock
   for entry in "$fleet"/running/*; do
@@ -143,7 +152,7 @@ running_jobs() {
     pids=${rest#*.}
     guard=${pids#*.}
     if [ "${rest%%.*}" != "$boot" ] || [ -s "$fleet/jobs/${job%%.*}/closed" ]; then continue; fi
-    if [ -d "/proc/${pids%%-*}" ] || [ -d "/proc/${guard%%-*}" ]; then echo "${job%%.*}"; fi
+    if alive "${pids%.*}" || alive "$guard"; then echo "${job%%.*}"; fi
   done
 }
 

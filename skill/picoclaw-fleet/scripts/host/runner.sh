@@ -33,9 +33,12 @@ say() { printf '\n%s\n' "$nonce $*"; } # what the shell has greeted with may lac
 
 # --- small change -----------------------------------------------------------------------------------------------------
 
-keep() { # FILE TEXT: on a full disk the job's reserve makes room; what is there already stays
+# A disk may be full, or have room for no more files: then the job's reserve makes room, or becomes that file.
+
+keep() { # FILE TEXT: what is there already stays
   { echo "$2" >>"$1"; } 2>/dev/null && return
-  { true >"reserve.$1"; echo "$2 disk_full" >>"$1"; } 2>/dev/null
+  { true >"reserve.$1"; echo "$2 disk_full" >>"$1"; } 2>/dev/null && return
+  { echo "$2 disk_full" >"reserve.$1" && mv -f "reserve.$1" "$1"; } 2>/dev/null
 }
 
 decide() { # OUTCOME: the first one stays
@@ -43,6 +46,7 @@ decide() { # OUTCOME: the first one stays
   { true >outcome; } 2>/dev/null && mine=yes || mine=''
   set +C
   [ -z "$mine" ] || keep outcome "$1"
+  [ -e outcome ] || { echo "$1" >reserve.outcome && mv reserve.outcome outcome; } 2>/dev/null
 }
 
 now() { read -r up _ </proc/uptime; }
@@ -66,11 +70,13 @@ alive() { # STAMP
 
 read_boot() { [ -n "$boot" ] || read -r boot </proc/$boot_id; }
 
-read_worker() { # PicoClaw's stamp as $worker, when it $started; both empty when it never did, or before the last boot
+# Both are empty when it never did, or before the last boot. That of a container has its host's boot id, but begins anew.
+read_worker() { # PicoClaw's stamp as $worker, when it $started
   worker='' started='' its_boot=''
   { read -r worker started its_boot _ <worker; } 2>/dev/null
   read_boot
-  [ "$its_boot" = "$boot" ] || worker='' started=''
+  now
+  if [ "$its_boot" != "$boot" ] || [ "${started%.*}" -gt "${up%.*}" ]; then worker='' started=''; fi
 }
 
 # --- stopping ---------------------------------------------------------------------------------------------------------
@@ -101,10 +107,10 @@ look_where() { # the environs and stats of all who may be of the job, as $enviro
   environs='[0-9]*/environ' stats='[0-9]*/stat' first=${worker%-*}
   [ -n "$first" ] || return
   read_pid_max
-  now
   age=$(((${up%.*} - ${started%.*}) * 100 + 1${up#*.} - 1${started#*.}))
   [ $age -ge 0 ] && [ $((first + age * 1000)) -lt "$pid_max" ] || return
-  [ $quiet -eq 0 ] || first=$((seen + 1)) # the others have been looked at
+  # The others have been looked at; but in a container with lxcfs, the last pid is the one that its host has given out.
+  [ $quiet -eq 0 ] || grep -qs ' /proc/loadavg ' /proc/self/mounts || first=$((seen + 1))
   environs='' stats=''
   for entry in /proc/[0-9]*; do
     entry=${entry#/proc/}
@@ -302,17 +308,16 @@ wait_for_end() { # without polling; also when runner and guard are both dead
 # The last that a front does: outcome, code, full disk, stopped, started, ended, now, oom kills, limit, sizes; the files.
 report() {
   left='' ended='' code=''
-  # Only what was refused is taken away again, by whoever reports it first.
-  { read -r outcome code full <outcome; } || [ -e outcome ] || outcome=no_slot
+  # Only what was refused is taken away again, by whoever reports it first. What PicoClaw had begun was not.
+  { read -r outcome code full <outcome; } || [ -e outcome ] || [ -e worker ] || outcome=no_slot
   case $outcome in
     no_slot | disk_full) rm -rf "$fleet/jobs/$id" "$fleet/claims/$id"; say $outcome; return ;;
     exit) ;;
     *) full=$code code=- ;;
   esac
-  now
+  read_worker
   read -r left ended _ <closed
   ended=${ended:-$up}
-  read_worker
   { read -r _ _ blocks <"../../claims/$id"; } || blocks=0
   kills=- out=0 err=0 tail=0 files=0
   [ "$code" != 137 ] || kills=$(grep '^oom_kill ' /proc/vmstat || echo -) # kernels count since 4.13
@@ -394,7 +399,6 @@ join() { # the job is here already: is it the same task?
 
 attached() {
   read_worker
-  now
   say started "${started:-$up}" "$up"
   attend
 }
@@ -420,8 +424,8 @@ start() {
   [ ${#task} -eq $((bytes + 1)) ] || { say truncated ${#task}; return; }
   task=${task%?}
   [ -e "claims/$id" ] || find_picoclaw || { say not_installed; return; }
-  # Copied for each job: one process instead of three.
-  [ -p blank/live ] || { mkdir -p jobs claims running blank/workspace && mkfifo blank/live; } 2>/dev/null
+  for folder in jobs claims running blank/workspace; do [ -d $folder ] || mkdir -p $folder; done 2>/dev/null
+  [ -p blank/live ] || mkfifo blank/live 2>/dev/null # copied for each job: one process instead of three
   claim || {
     if [ -e "claims/$id" ]; then join; else refuse; fi
     return
