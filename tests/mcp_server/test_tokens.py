@@ -105,7 +105,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tokens": [entry("a", "x", "root")]}, "has to be 'read', 'dispatch' or 'admin'"),
     ({"tokens": [entry("a", "x")]}, "http.tokens[0].scopes: "),
     ({"tokens": [entry("a", "x", "read"), entry("a", "y", "read")]}, "give each token a name of its own"),
-    ({"tokens": [{**entry("a", "x", "read"), "token": "x"}]}, "a secret does not belong in this file"),
+    (
+        {"tokens": [{**entry("a", "x", "read"), "token": "x"}]},
+        "the token itself does not belong in this file, but its hash does",
+    ),
     ({"tokens": [{**entry("a", "x", "read"), "scope": []}]}, "did you mean 'scopes'?"),
     ({"allowed_hosts": ["*"]}, "has to be a name or an address"),
     ({"allowed_origins": ["*"]}, "no wildcard"),
