@@ -369,8 +369,12 @@ async def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path: 
 
 async def test_a_folder_that_can_t_be_written_to_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    with pytest.raises(LedgerError, match="can't be used"):
+    with pytest.raises(
+        LedgerError, match=r"state/ledger.sqlite can't be used: (File exists|Not a directory)\."
+    ) as caught:
         await Ledger(tmp_path / "state/ledger.sqlite").open()
+    assert "PICOCLAW_FLEET_STATE_DIR" in caught.value.next_step
+    assert "damaged" not in str(caught.value)
 
 
 @pytest.fixture

@@ -169,7 +169,7 @@ async def test_a_cache_that_can_not_be_written_is_named(github: GitHub, tmp_path
     github.publish(UPSTREAM, "v0.2.9", picoclaw_files(EXECUTABLE))
     (tmp_path / "file").write_text("in the way")
     error = await failure_of(Releases([UPSTREAM], github.api, None, tmp_path / "file", False))
-    assert f"{tmp_path / 'file'}, can't be used" in error.message
+    assert f"{tmp_path / 'file'}, can't be used: Not a directory." in error.message
 
 
 @pytest.mark.parametrize(

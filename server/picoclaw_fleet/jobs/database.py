@@ -73,7 +73,13 @@ class Database:
                     self._connection = self._connect()
                 with self._connection:
                     return work(self._connection)
-            except (sqlite3.Error, OSError, ValueError) as error:
+            except OSError as error:
+                raise LedgerError(
+                    f"The ledger {self._file} can't be used: {error.strerror or error}.",
+                    next_step="Jobs on hosts go on. Make room in its folder and let the user that runs this write there, or "
+                    "name another folder with PICOCLAW_FLEET_STATE_DIR.",
+                ) from error
+            except (sqlite3.Error, ValueError) as error:
                 raise LedgerError(
                     f"The ledger {self._file} can't be used: {error}.",
                     next_step="Jobs on hosts go on. Free some space; if the file is damaged move it away, and a new "

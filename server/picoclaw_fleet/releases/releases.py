@@ -207,7 +207,7 @@ class Releases:
             yield
         except OSError as error:
             raise ReleaseError(
-                f"The cache of PicoClaw releases, {self._cache}, can't be used: {error}.",
+                f"The cache of PicoClaw releases, {self._cache}, can't be used: {error.strerror or error}.",
                 reason=Reason.NO_RELEASE,
                 next_step="Make room there, or make it writable.",
             ) from error
