@@ -146,9 +146,11 @@ async def test_a_ledger_that_fails_meanwhile_is_told_once(fleet: EmbeddedFleet, 
         assert (looked.code, looked.err.count("Note: The ledger ")) == (0, 1)
 
 
-async def test_an_unknown_id_is_told_in_words_that_hold_on_the_command_line(shell: Shell) -> None:
+async def test_a_wrong_call_is_told_in_words_that_hold_on_the_command_line(shell: Shell) -> None:
     for unknown in ("j_nope", "b_nope"):
         done = await shell("logs", unknown)
         assert done.code == 2
         assert f"'{unknown}'. `jobs` lists those that there are; finished ones are kept for 30 days." in done.err
     assert (await shell("jobs")).code == 0
+    unnamed = await shell("map", "--mode", "broadcast", "x")
+    assert (unnamed.code, unnamed.err.endswith("Give hosts; `all` stands for all of them.\n")) == (2, True)

@@ -76,8 +76,8 @@ class Database:
             except OSError as error:
                 raise LedgerError(
                     f"The ledger {self._file} can't be used: {error.strerror or error}.",
-                    next_step="Jobs on hosts go on. Make room in its folder and let the user that runs this write there, or "
-                    "name another folder with PICOCLAW_FLEET_STATE_DIR.",
+                    next_step="Jobs on hosts go on. Make room in its folder, and see that it can be written to, "
+                    "or name another folder with PICOCLAW_FLEET_STATE_DIR.",
                 ) from error
             except (sqlite3.Error, ValueError) as error:
                 raise LedgerError(

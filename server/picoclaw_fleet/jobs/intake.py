@@ -51,7 +51,7 @@ def new_jobs(
     if mode == "broadcast" and not hosts:
         raise UsageError(
             "A broadcast runs each task on each host, so the hosts have to be named.",
-            next_step='Give hosts, ["all"] if that is what is meant.',
+            next_step="Give hosts; `all` stands for all of them.",
         )
     selectors = dict.fromkeys(assignment.host for assignment in tasks if assignment.host)
     inventory.check_number(selectors)
