@@ -166,8 +166,8 @@ async def test_add_asks_on_a_terminal_and_again_where_an_answer_can_not_be(fleet
     dialogue = [
         ("Host name or IP address", "me@127.0.0.1", "it has to be a host name"),
         ("Host name or IP address", "127.0.0.1", ""),
-        ("SSH port", "70000", "70000 is not in the range"),
-        ("SSH port", "ssh", "'ssh' is not a valid integer"),
+        ("SSH port", "70000", "it has to be a whole number from 1 to 65535."),
+        ("SSH port", "ssh", "it has to be a whole number from 1 to 65535."),
         ("SSH port", port, ""),
         ("Login name", "me or you", "it has to be a login name"),
         ("Login name", "me", ""),

@@ -112,7 +112,10 @@ def _address(answer: str) -> str:
 def _port(answer: str) -> int:
     from picoclaw_fleet.config.values import HIGHEST_PORT
 
-    return click.IntRange(1, HIGHEST_PORT)(answer)
+    try:
+        return click.IntRange(1, HIGHEST_PORT)(answer)
+    except click.BadParameter:
+        raise click.BadParameter(f"it has to be a whole number from 1 to {HIGHEST_PORT}.") from None
 
 
 def _login(answer: str) -> str:
