@@ -39,7 +39,10 @@ _LOOKED_AT = 1000
 def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
     """One job with a page of its output."""
     page = outputs.page(job.job_id, offset, min(limit, PAGE_CHARACTERS)) if job.state.finished else _NOTHING
-    return JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
+    result = JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
+    if offset and job.state.finished and not (result.answer or result.output or result.truncated):
+        result.notices.append(f"There is no output from offset {offset} on.")
+    return result
 
 
 def batch_result(
@@ -74,12 +77,16 @@ def jobs_result(jobs: Sequence[Job], total: int, offset: int) -> JobsResult:
     end = offset + len(jobs)
     more = end < total
     return JobsResult(
-        summary=f"{len(jobs)} of {total} jobs, newest first." if jobs else "There are no such jobs.",
+        summary=f"{len(jobs)} of {total} jobs, newest first." if jobs else _none_of(total),
         jobs=[JobEntry(**_entry(job, _NOTHING)) for job in jobs],
         total=total,
         next_offset=end if more else None,
-        next_step=f"For older ones call jobs with offset={end}." if more else None,
+        next_step=f"For older ones make the same call with offset={end}." if more else None,
     )
+
+
+def _none_of(total: int) -> str:
+    return f"There are none after the first {total}." if total else "There are no such jobs."
 
 
 def cancel_result(jobs: Sequence[Job]) -> JobsResult:

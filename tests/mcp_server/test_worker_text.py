@@ -201,7 +201,12 @@ async def test_a_long_answer_comes_in_pages_that_fit_together(fleet: EmbeddedFle
         assert f'job_id="{page.data["job_id"]}" and offset={page.data["next_offset"]}' in page.text
         page = await call("job_result", job_id=page.data["job_id"], offset=page.data["next_offset"])
         pages.append(page.data["answer"])
+        assert not page.data.get("notices")
     assert re.findall(r"line \d{5}", "".join(pages).replace("\n", "")) == [line[:10] for line in lines]
+    for offset in (len("\n".join(lines).encode()) + 1, 10**30):
+        beyond = await call("job_result", job_id=page.data["job_id"], offset=offset)
+        assert f"There is no output from offset {offset} on." in beyond.text
+        assert beyond.data.keys().isdisjoint({"answer", "output", "next_offset"})
 
 
 async def test_a_batch_shows_a_share_of_each_long_answer_and_how_to_get_the_rest(
