@@ -203,6 +203,33 @@ async def test_a_host_that_moved_gets_a_new_connection_and_the_old_one_ends_with
         assert server.count(ACCEPTED) == 2
 
 
+@pytest.mark.parametrize("connected", [True, False])
+async def test_commands_by_the_config_before_and_after_a_change_all_run(
+    pool: Pool, tmp_path: Path, key: ClientKey, connected: bool
+) -> None:
+    async with OpenSshServer(tmp_path / "sshd", authorized_key=key.public, addresses=2) as server:
+        before = server.host(ssh_key=key.path)
+        after = replace(before, address=server.addresses[1])
+        if connected:
+            await pool.connect(before)
+
+        # More than there is room for, so that some are queued when the other config comes.
+        done = await asyncio.gather(
+            *(pool.run(host, "cat") for host in (before, after, before, after) for _ in range(12))
+        )
+
+        assert {result.exit_status for result in done} == {0}
+        assert server.count(ACCEPTED) == 2
+
+
+async def test_a_connect_timeout_that_was_raised_counts_from_the_next_attempt(pool: Pool, own_home: Path) -> None:
+    async with mute_host() as host:
+        with pytest.raises(HostError, match=r"within 0\.1 s"):
+            await pool.run(replace(host, connect_timeout=0.1), "true")
+        with pytest.raises(HostError, match=r"within 0\.2 s"):
+            await pool.run(replace(host, connect_timeout=0.2), "true")
+
+
 async def test_an_idle_connection_closes_itself(pool: Pool, server: OpenSshServer, key: ClientKey) -> None:
     host = replace(server.host(ssh_key=key.path), idle_timeout=0.05)
     await pool.run(host, "true")

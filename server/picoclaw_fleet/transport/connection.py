@@ -101,6 +101,11 @@ class Connection:
         self._berths.shut()
         self._watch_idle()
 
+    def close_when_idle(self) -> None:
+        """Close as soon as nothing runs here and nobody waits."""
+        self._idle_timeout = 0
+        self._watch_idle()
+
     def broken(self) -> None:
         """The connection is gone. Called by whoever hears of it."""
         self._retired = True

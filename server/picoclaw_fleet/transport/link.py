@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError
 from picoclaw_fleet.transport import faults
-from picoclaw_fleet.transport.access import Endpoint
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.connection import KEPT_FOR_PROMPT, MAX_CHANNELS, Connection
 
@@ -17,19 +17,16 @@ class Link:
     """Keeps what connects us to a host. However many ask at once, one attempt is made, and its outcome is everybody's.
 
     Args:
-        endpoint: What a connection depends on.
         connect: Makes a new one.
     """
 
-    def __init__(self, endpoint: Endpoint, connect: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
-        self.endpoint = endpoint
+    def __init__(self, connect: Callable[[Host], Coroutine[Any, Any, Connection]]) -> None:
         self._connect = connect
         self._connections: list[Connection] = []
         self._attempt: asyncio.Task[Connection] | None = None
         self._waiting = 0
-        self._retired = False
 
-    async def connection(self, host: str, lane: Lane) -> Connection:
+    async def connection(self, host: Host, lane: Lane) -> Connection:
         """A connection with room for a command, or the one to wait for; a new one when there is none.
 
         Raises:
@@ -56,15 +53,13 @@ class Link:
                 return connection
             # Others waited too, and the first has taken the only place: look again.
 
-    def retire(self) -> None:
+    def close_when_idle(self) -> None:
         """The host is configured otherwise now: close the connections as soon as nothing runs on them."""
-        self._retired = True
         for connection in self._connections:
-            connection.retire()
+            connection.close_when_idle()
 
     def close(self) -> None:
         """Give up connecting; whoever made the connections closes them and waits for their end."""
-        self._retired = True
         self._give_up()
 
     def _wants_another(self, lane: Lane) -> bool:
@@ -82,8 +77,8 @@ class Link:
 
         return min(self._connections, key=disadvantage)
 
-    async def _join_attempt(self, host: str) -> Connection:
-        attempt = self._attempt or self._begin()
+    async def _join_attempt(self, host: Host) -> Connection:
+        attempt = self._attempt or self._begin(host)
         self._waiting += 1
         try:
             await asyncio.wait({attempt})
@@ -92,11 +87,11 @@ class Link:
             if not self._waiting:
                 self._give_up()
         if attempt.cancelled():
-            raise faults.closed(host)
+            raise faults.closed(host.name)
         return attempt.result()
 
-    def _begin(self) -> asyncio.Task[Connection]:
-        self._attempt = asyncio.create_task(self._connect())
+    def _begin(self, host: Host) -> asyncio.Task[Connection]:
+        self._attempt = asyncio.create_task(self._connect(host))
         self._attempt.add_done_callback(self._finished)
         return self._attempt
 
@@ -108,8 +103,5 @@ class Link:
     def _finished(self, attempt: asyncio.Task[Connection]) -> None:
         if self._attempt is attempt:
             self._attempt = None
-        if attempt.cancelled() or attempt.exception() is not None:
-            return
-        self._connections.append(attempt.result())
-        if self._retired:
-            attempt.result().retire()
+        if not attempt.cancelled() and attempt.exception() is None:
+            self._connections.append(attempt.result())

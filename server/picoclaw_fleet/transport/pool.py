@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import faults
-from picoclaw_fleet.transport.access import Access, Accesses, endpoint
+from picoclaw_fleet.transport.access import Access, Accesses, Endpoint, endpoint
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.command import Command, Completed
 from picoclaw_fleet.transport.connection import Connection, ConnectionSpentError
@@ -37,7 +37,7 @@ class Pool:
         self._resolve: Resolve = resolve or _nobody
         self._accesses = Accesses()
         self._dialer = Dialer()
-        self._links: dict[str, Link] = {}
+        self._links: dict[str, dict[Endpoint, Link]] = {}
         self._connections: set[Connection] = set()
         self._closed = False
 
@@ -121,8 +121,9 @@ class Pool:
     async def aclose(self) -> None:
         """Close all connections, within a second; what runs on them loses contact."""
         self._closed = True
-        for link in self._links.values():
-            link.close()
+        for links in self._links.values():
+            for link in links.values():
+                link.close()
         self._links.clear()
         closing = {asyncio.create_task(connection.aclose()) for connection in self._connections}
         if closing:
@@ -147,13 +148,14 @@ class Pool:
     async def _connection(self, host: Host, lane: Lane) -> Connection:
         if self._closed:
             raise faults.closed(host.name)
+        # Who began before the config was changed goes on by what it said then.
+        links = self._links.setdefault(host.name, {})
         wanted = endpoint(host)
-        link = self._links.get(host.name)
-        if link is None or link.endpoint != wanted:
-            if link is not None:
-                link.retire()
-            link = self._links[host.name] = Link(wanted, lambda: self._connect(host))
-        return await link.connection(host.name, lane)
+        if wanted not in links:
+            for outdated in links.values():
+                outdated.close_when_idle()
+            links[wanted] = Link(self._connect)
+        return await links[wanted].connection(host, lane)
 
     async def _connect(self, host: Host) -> Connection:
         connection = await self._by_its_way(host, self._dialer.connect)
