@@ -111,6 +111,11 @@ def main() -> int:
     except KeyboardInterrupt:
         screen.say("\nStopped. Nothing of the demo is left.")
         return 130
+    except BaseExceptionGroup as group:
+        # Rich exits where nobody reads any more, and that comes out of the client's task groups.
+        if not group.subgroup(SystemExit):
+            raise
+        return 1
     for problem in wrong:
         screen.trouble(f"This came out wrong: {problem}.")
     if not wrong:
