@@ -174,6 +174,15 @@ async def test_a_full_host_has_no_slot(desk: Desk, worker: Worker) -> None:
         await anyio.Path(worker.home / "go").write_text("")
 
 
+@pytest.mark.parametrize("host", ["", "a/b", "../b", "a b", "a\nb"])
+async def test_what_can_be_no_host_is_said_to_be_none(desk: Desk, host: str) -> None:
+    desk.write()
+    words = "usage: HOST has to be a name of the fleet config or an address.\n"
+    for script, more in (("dispatch.sh", ["a task"]), ("deploy.sh", ["amd64"]), ("teardown.sh", [])):
+        done = await desk.run(script, host, "me", *more)
+        assert (done.status, done.out, done.err) == (2, "", f"{script}: {words}")
+
+
 async def test_a_lost_connection_is_taken_up_again_and_the_task_runs_once(
     tmp_path: Path, key: ClientKey, desk: Desk
 ) -> None:

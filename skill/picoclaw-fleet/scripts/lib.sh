@@ -64,6 +64,9 @@ config_path() {
 # api_key_env, model, api_base, release_repo, version, github_api, allow_unverified, worker_env (NAME=VALUE lines).
 # Sets `secrets` too, a line each. A host that the config does not have is reached all the same.
 aim() { # HOST USER [SSH_KEY]
+  case $1 in
+    '' | */* | *[[:space:][:cntrl:]]*) give_up "$USAGE" usage 'HOST has to be a name of the fleet config or an address.' ;;
+  esac
   host=$1
   local config line value variable address=$1 user=$2
   config=$(config_path)
