@@ -216,6 +216,8 @@ async def test_trust_shows_the_fingerprint_and_asks(fleet: EmbeddedFleet, shell:
     assert unasked.code == 2
     assert fingerprint in unasked.out
     assert not known.exists()
+    unknown = await shell("status", "ada", "--config", str(fleet.config))
+    assert unknown.err.endswith(f"picoclaw-fleet trust ada --config {fleet.config}\n")
     async with terminal(fleet, "trust", "ada") as screen:
         await screen.shows("Is that the key of this host?")
         screen.type(b"y\n")

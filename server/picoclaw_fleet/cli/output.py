@@ -108,7 +108,11 @@ def print_notices(notices: Sequence[str]) -> None:
 def trouble(entry: HostEntry | JobEntry, host: str) -> str:
     """Why something is not as it should be, and what to do about it; the host's name is told elsewhere."""
     said = (entry.message or "").removeprefix(f"{host}: ")
-    return " ".join(part for part in (f"{entry.reason}.", said, entry.next_step) if part)
+    advice = entry.next_step or ""
+    if host:
+        # What connects knows of no --config.
+        advice = advice.replace(f"picoclaw-fleet trust {host}", command("trust", host))
+    return " ".join(part for part in (f"{entry.reason}.", said, advice) if part)
 
 
 def command(*words: str) -> str:
