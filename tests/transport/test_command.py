@@ -83,7 +83,7 @@ async def test_what_input_begins_with_comes_before_what_is_written(pool: Pool, h
 
 async def test_what_input_begins_with_waits_for_no_word_from_the_host() -> None:
     channel = Channel()
-    command = Command("somewhere", closed=lambda: None, stdin=b"first")
+    command = Command("somewhere", left=lambda: None, closed=lambda: None, stdin=b"first")
 
     command.connection_made(cast("Any", channel))
     assert channel.written == []  # asyncssh requests the command when this returns

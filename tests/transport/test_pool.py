@@ -297,6 +297,21 @@ async def test_a_connection_that_does_not_answer_is_replaced_before_anything_is_
     assert server.count(ACCEPTED) == 2
 
 
+@pytest.mark.parametrize(("lane", "places"), [(Lane.PROMPT, 8), (Lane.WAIT, 6)])
+async def test_commands_that_were_left_and_never_end_do_not_keep_a_host_from_others(
+    pool: Pool, server: OpenSshServer, key: ClientKey, lane: Lane, places: int
+) -> None:
+    host = replace(server.host(ssh_key=key.path), connect_timeout=2)
+    for _ in range(places):
+        async with pool.command(host, "echo hangs; exec sleep 100", lane=lane) as command:
+            assert await command.read(100) == b"hangs\n"
+
+    with anyio.fail_after(20):
+        async with pool.command(host, "echo through", lane=lane) as command:
+            assert await command.read(100) == b"through\n"
+    assert server.count(ACCEPTED) == 2
+
+
 async def test_a_command_that_takes_too_long_or_says_too_much_is_cut(
     pool: Pool, server: OpenSshServer, key: ClientKey
 ) -> None:

@@ -40,8 +40,9 @@ class Command(asyncssh.SSHClientSession[bytes]):
     Output is held back in the host while nobody reads: at most the window of 2 MB and 256 KB wait in memory.
     """
 
-    def __init__(self, host: str, closed: Callable[[], None], stdin: bytes) -> None:
+    def __init__(self, host: str, left: Callable[[], None], closed: Callable[[], None], stdin: bytes) -> None:
         self._host = host
+        self._when_left = left
         self._when_closed = closed
         self._stdin = stdin
         self._abandoned = False
@@ -117,6 +118,7 @@ class Command(asyncssh.SSHClientSession[bytes]):
         self._abandoned = True
         if self._channel is not None:
             self._channel.abort()
+            self._when_left()
 
     def check(self) -> None:
         """Make sure that it is known how the command ended.

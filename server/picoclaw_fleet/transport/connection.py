@@ -64,6 +64,8 @@ class Connection:
         self._settled = settled
         self.single = single
         self._berths = Berths(1 if single else MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
+        self._left: set[Berth] = set()
+        self._leaving: asyncio.TimerHandle | None = None
         self._closings = 0
         self._tunnels = 0
         self._idle: asyncio.TimerHandle | None = None
@@ -143,7 +145,12 @@ class Connection:
                 berth = await self._berths.take(lane)
             except NoBerthError:
                 raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
-            running = Command(self._host, closed=lambda berth=berth: self._closed(berth), stdin=stdin)
+            running = Command(
+                self._host,
+                left=lambda berth=berth: self._leave(berth),
+                closed=lambda berth=berth: self._closed(berth),
+                stdin=stdin,
+            )
             try:
                 await self._request(running, command, berth)
             except asyncssh.ChannelOpenError as error:
@@ -193,7 +200,30 @@ class Connection:
         self._tunnels -= 1
         self._watch_idle()
 
+    def _leave(self, berth: Berth) -> None:
+        self._left.add(berth)
+        self._watch_left()
+
+    def _watch_left(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+        self._leaving = asyncio.get_running_loop().call_later(self._open_timeout, self._give_up_left)
+
+    def _give_up_left(self) -> None:
+        """Close, when there is no room and all that takes it is commands that were left and don't end.
+
+        sshd keeps a channel until its command has ended, and one that hangs in the kernel never does.
+        """
+        if not self._left:
+            return
+        if len(self._left) < self._berths.taken or self._tunnels or all(self.has_room(lane) for lane in Lane):
+            self._watch_left()
+            return
+        self.retire(faults.silent(self._host, self._open_timeout))
+        self._ssh.close()
+
     def _closed(self, berth: Berth) -> None:
+        self._left.discard(berth)
         self._closings += 1
         berth.release()
 
