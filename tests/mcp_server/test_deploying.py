@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
@@ -17,6 +18,7 @@ from tests.quick_start import quick_command
 
 REPOSITORY = "EricGrill/picoclaw"
 KEY = "sk-ant-deploying-0123456789"
+AGREED = {"confirm": True}
 
 
 @pytest.fixture
@@ -37,16 +39,18 @@ class User:
 
     Args:
         agrees: What he says.
+        content: What his client sends along when he agrees.
     """
 
-    def __init__(self, *, agrees: bool) -> None:
+    def __init__(self, *, agrees: bool, content: dict[str, Any] | None = AGREED) -> None:
         self.questions: list[str] = []
         self._agrees = agrees
+        self._content = content
 
     async def answer(self, context: object, params: ElicitRequestParams) -> ElicitResult:
         self.questions.append(params.message)
         if self._agrees:
-            return ElicitResult(action="accept", content={"confirm": True})
+            return ElicitResult(action="accept", content=self._content)
         return ElicitResult(action="decline")
 
 
@@ -84,6 +88,20 @@ async def test_nothing_is_taken_away_unasked(bare: EmbeddedFleet, era: Era) -> N
     assert "did not agree" in declined
     assert len(user.questions) == 1 and "ada" in user.questions[0]
     assert (bare.hosts["ada"].home / ".local/bin/picoclaw").exists()
+
+
+@pytest.mark.parametrize("content", [None, {}, {"confirm": "perhaps"}])
+async def test_an_answer_that_can_not_be_read_is_no_agreement_and_told_in_words_of_ours(
+    fleet: EmbeddedFleet, era: Era, content: dict[str, Any] | None
+) -> None:
+    user = User(agrees=True, content=content)
+    async with client(fleet, era, user) as connected:
+        said = await Caller(connected).refusal("teardown", hosts=["ada"])
+    assert len(user.questions) == 1
+    assert said == (
+        "teardown was not called: the user was asked, and the answer could not be read. "
+        "If he wants that, call it again with confirm=true."
+    )
 
 
 async def test_the_user_is_shown_which_hosts_the_selectors_pick_and_not_asked_where_they_pick_none(

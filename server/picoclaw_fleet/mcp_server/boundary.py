@@ -16,6 +16,7 @@ from picoclaw_fleet.errors import FleetError
 from picoclaw_fleet.mcp_server.arguments import given
 from picoclaw_fleet.mcp_server.audit import AuditLog
 from picoclaw_fleet.mcp_server.call import Call, caller_of
+from picoclaw_fleet.mcp_server.confirmation import NOT_UNDERSTOOD
 from picoclaw_fleet.mcp_server.schema import portable
 from picoclaw_fleet.text.nearest import nearest
 
@@ -128,6 +129,8 @@ class FleetTool(Tool):
                     raise ToolError(str(cause)) from cause
                 case ValidationError() as cause:
                     raise ToolError(self._what_is_wrong(cause)) from cause
+                case ToolError() as cause:  # The SDK's own, in words about its resolvers.
+                    raise ToolError(f"{self.name} was not called: {NOT_UNDERSTOOD}") from cause
                 case _:
                     raise
 

@@ -13,6 +13,11 @@ from picoclaw_fleet.mcp_server.session import Session
 
 MOST_LISTED = 50
 
+NOT_UNDERSTOOD = (
+    "the user was asked, and the answer could not be read. If he wants that, call it again with confirm=true."
+)
+"""Some clients say that he has agreed without what they were to fill in."""
+
 
 class Confirmation(BaseModel):
     """The user's answer."""
