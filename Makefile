@@ -14,8 +14,8 @@ COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --g
 	--annotation-style line --custom-compile-command 'make lock'
 PROJECT := pyproject.toml --group build
 
-# Three workers for two processors: a test waits for a third of its time. nproc knows which processors are ours.
-WORKERS = $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); n=$$((n * 3 / 2)); echo $$((n < 2 ? 2 : n > 8 ? 8 : n)))
+# Three workers even for two processors: a test waits for a third of its time. nproc knows which processors are ours.
+WORKERS = $(shell n=$$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? 3 : n > 8 ? 8 : n)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

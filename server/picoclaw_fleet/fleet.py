@@ -8,7 +8,7 @@ import os
 import platform
 import re
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -385,8 +385,7 @@ class Fleet(AsyncContextManagerMixin):
         scope, _ = await self._meant(job_id, batch_id)
         jobs = await self._dispatcher.stop_all(scope)
         await self._wait(scope, len(jobs), CANCEL_SECONDS, None)
-        stopped = await self._ledger.latest(jobs)
-        return await self._with_news(report.cancel_result(stopped), said=[job.job_id for job in stopped])
+        return await self._with_news(report.cancel_result(await self._ledger.latest(jobs)), said=jobs)
 
     def _hosts(self) -> Sequence[Host]:
         """The hosts as the last good config has them: running jobs go on with it."""
@@ -464,10 +463,9 @@ class Fleet(AsyncContextManagerMixin):
         shown = await self._ledger.trouble_first(batch_id, report.SHOWN_JOBS, offset)
         return await self._with_news(report.batch_result(batch_id, states, shown, self._outputs, offset=offset))
 
-    async def _with_news(self, result: R, said: Collection[str] = ()) -> R:
+    async def _with_news(self, result: R, said: Sequence[Job] = ()) -> R:
         """Adds what has finished while no caller was looking, but for the jobs of which the result says so itself."""
-        finished = await self._ledger.news(self._caller.name, self._awaited)
-        result.notices += report.news([job for job in finished if job.job_id not in said])
+        result.notices += report.news(await self._ledger.news(self._caller.name, self._awaited), said)
         return result
 
     async def _wait(self, scope: str, total: int, seconds: float, progress: Progress | None) -> None:

@@ -101,8 +101,15 @@ def cancel_result(jobs: Sequence[Job]) -> JobsResult:
     )
 
 
-def news(jobs: Sequence[Job]) -> list[str]:
-    """What finished while nobody was looking: single jobs one by one, batches as a whole."""
+def news(finished: Sequence[Job], said: Sequence[Job]) -> list[str]:
+    """What finished while nobody was looking: single jobs one by one, batches as a whole.
+
+    Args:
+        finished: All that did.
+        said: Jobs whose end is told already.
+    """
+    known = {job.job_id for job in said}
+    jobs = [job for job in finished if job.job_id not in known]
     lines = [_sentence(job) for job in jobs if not job.batch_id]
     batches: dict[str, Counter[State]] = {}
     for job in jobs:
