@@ -199,6 +199,25 @@ async def test_a_host_that_is_back_is_used_though_another_one_is_still_left_alon
         assert (await _finish(one, batch)).counts.succeeded == 4
 
 
+async def test_a_host_that_had_failed_before_the_batch_is_used_as_soon_as_it_is_back(
+    fleet: EmbeddedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = fleet.gate("ada")
+    standin.set_knobs(fleet.hosts["ada"].home, exec=Gate.command)
+    bob = fleet.hosts["bob"]
+    async with Link(bob.address, bob.port) as link, controller(fleet) as one:
+        fleet.entries[1]["port"] = link.port
+        fleet.write_config()
+        monkeypatch.setattr(board, "_FIRST_PAUSE_SECONDS", 2.0)
+        link.refuse()
+        await one.status()
+        link.flow()
+        batch = await one.dispatch_many(_tasks(6), wait_seconds=0)
+        await until(lambda: _have_succeeded(one, 2))
+        gate.open(4)
+        assert (await _finish(one, batch)).counts.succeeded == 6
+
+
 async def _have_succeeded(fleet: Fleet, jobs: int) -> bool:
     return (await fleet.jobs(state="succeeded")).total == jobs
 

@@ -215,7 +215,7 @@ class BatchRun:
     def _wake_the_rested(self) -> None:
         """Hosts come and go: one that could not be reached gets another chance after its pause."""
         for name, view in list(self._resting.items()):
-            if not view.left_alone:
+            if not view.left_alone and name not in self._scouting:
                 del self._resting[name]
                 self._unscouted[name] = view
 
@@ -224,7 +224,7 @@ class BatchRun:
         if not self._waiting:
             return math.inf
         moments = [view.full_until for view in self._usable.values()]
-        moments += [view.left_alone_until for view in self._resting.values()]
+        moments += [view.left_alone_until for view in (*self._resting.values(), *self._unscouted.values())]
         moments += [self._ledger_rests_until, self._choose_until, self._look_until]
         now = time.monotonic()
         return min((moment - now for moment in moments if moment > now), default=math.inf)

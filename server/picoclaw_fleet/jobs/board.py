@@ -44,6 +44,7 @@ class HostView:
         probing: Held while it is being probed.
         installing: Held while our runner is being put there.
         failures: How often contact failed in a row.
+        failed_at: When it last did, by `time.monotonic()`.
     """
 
     host: Host
@@ -55,6 +56,7 @@ class HostView:
     probing: anyio.Lock = field(default_factory=anyio.Lock)
     installing: anyio.Lock = field(default_factory=anyio.Lock)
     failures: int = 0
+    failed_at: float = 0.0
     _pause: float = 0.0
     _rest: float = 0.0
 
@@ -143,8 +145,9 @@ class HostView:
         """Leaves the host alone for a growing time."""
         self.trouble = trouble
         self.failures += 1
+        self.failed_at = time.monotonic()
         self._pause = min(2 * self._pause, _LONGEST_PAUSE_SECONDS) or _FIRST_PAUSE_SECONDS
-        self.left_alone_until = time.monotonic() + self._pause
+        self.left_alone_until = self.failed_at + self._pause
 
     def note_full(self) -> None:
         """Takes the host for full for a growing time."""
@@ -199,8 +202,9 @@ class Board:
             del self._views[name]
 
     async def look(self, host: Host, *, max_age: float = 0.0, anew: bool = False) -> HostView:
-        """Probes a host, unless what is known is younger than max_age; two who ask at once share one probe.
+        """Probes a host, unless what is known is younger than max_age.
 
+        Those who ask at once share one probe, and its failure.
         Never raises: the view tells the trouble.
 
         Args:
@@ -212,7 +216,7 @@ class Board:
         asked_at = time.monotonic()
         async with view.probing:
             is_young = view.facts is not None and view.facts.taken_at > asked_at - max_age
-            if is_young and view.trouble is None and not anew:
+            if not anew and (view.failed_at > asked_at if view.trouble else is_young):
                 return view
             try:
                 view.note_contact(await probe(self._pool, host, None if anew else view.facts))
