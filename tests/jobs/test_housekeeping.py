@@ -102,6 +102,18 @@ async def test_what_a_host_could_not_forget_is_asked_for_again(fleet: EmbeddedFl
         assert _folders(fleet) == set()
 
 
+async def test_a_host_that_can_not_forget_is_not_asked_all_the_time(fleet: EmbeddedFleet) -> None:
+    async with controller(fleet) as one:
+        job = await one.dispatch("x", host="ada", wait_seconds=SECONDS)
+        (runner,) = (fleet.hosts["ada"].home / ".picoclaw/fleet" / platform.node()).glob("runner-*")
+        away = runner.rename(runner.with_name("away"))
+        keeper = _housekeeping(one)
+        await keeper.clear_hosts()
+        away.rename(runner)
+        await keeper.clear_hosts()
+        assert _folders(fleet) == {job.job_id}
+
+
 async def test_a_host_keeps_what_can_not_be_brought_onto_the_disk_here(fleet: EmbeddedFleet) -> None:
     async with controller(fleet) as one:
         jobs = [await one.dispatch(task, host="ada", wait_seconds=SECONDS) for task in ("x", "y")]

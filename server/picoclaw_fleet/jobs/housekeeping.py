@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,9 @@ from picoclaw_fleet.worker import contract
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = 10.0
+REST_SECONDS = 300.0
+"""How long a host is let be that could not be cleared: it may be away for weeks, and nothing is urgent about this."""
+
 KEPT_FOR = timedelta(days=30)
 KEPT_BYTES = 2 << 30
 
@@ -47,6 +51,7 @@ class Housekeeping:
         self._ledger = ledger
         self._outputs = outputs
         self._host = host
+        self._rests_until: dict[str, float] = {}
 
     async def run(self) -> None:
         """Goes round again and again; never returns."""
@@ -97,7 +102,8 @@ class Housekeeping:
         with _apart(name):
             host = self._host(name)
             view = self._board.view(host) if host is not None else None
-            if view is not None and view.facts is not None and not view.left_alone:
+            rests = self._rests_until.get(name, 0.0) > time.monotonic()
+            if view is not None and view.facts is not None and not view.left_alone and not rests:
                 return view.host, view.facts.name
         return None
 
@@ -107,6 +113,8 @@ class Housekeeping:
                 some = job_ids[start : start + _AT_ONCE]
                 await contract.forget(self._pool, host, own_name, some)
                 cleared += some
+            return
+        self._rests_until[host.name] = time.monotonic() + REST_SECONDS
 
 
 @contextmanager
