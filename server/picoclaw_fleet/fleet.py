@@ -193,7 +193,7 @@ class Fleet(AsyncContextManagerMixin):
         await self._begin([job], deploy_missing=deploy_missing)
         with _begun_as(job.job_id):
             await self._wait(job.job_id, 1, wait_seconds, progress)
-            return await self._job_result(job)
+            return await self._job_result(await self._ledger.job(job.job_id))
 
     async def dispatch_many(
         self,

@@ -91,7 +91,7 @@ class Adoption:
                 await self._resume(job)
                 continue
             except FleetError as error:
-                job.reason, job.message = Reason.LOST_CONTACT, f"{error} The job goes on there."
+                job.note_silence(str(error))
                 self._ledger.record(job)
             except Exception:
                 # A fault of ours with one job must not take all others down with it.

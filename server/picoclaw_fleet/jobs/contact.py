@@ -61,6 +61,7 @@ class Contact:
         self.order = _order(job, view, view.facts)
         self._overdue_at = math.inf
         self._installed = False
+        self._asked_to_stop = False
         self.accepted = False
         self.in_doubt = bool(job.host)
 
@@ -74,16 +75,13 @@ class Contact:
         """Whether its guard should have stopped it by now."""
         return time.monotonic() > self._overdue_at
 
-    @property
-    def _stopping(self) -> bool:
-        return self.overdue or self._job.stop_wanted
-
     async def attend(self) -> AbstractAsyncContextManager[Attendance]:
         """What opens a channel on which the job's end can be awaited; what that needs is there on return."""
         host, name, job_id = self.host, self.facts.name, self._job.job_id
         if not self._view.has_runner:
             await self._install_runner()
-        if self._stopping:
+        self._asked_to_stop = self.overdue or self._job.stop_wanted
+        if self._asked_to_stop:
             return contract.stop(self._pool, host, name, job_id)
         if self.accepted:
             return contract.wait(self._pool, host, name, job_id)
@@ -105,7 +103,7 @@ class Contact:
         Raises:
             HostError: It has refused the job, or said nothing in time.
         """
-        if self._stopping:
+        if self._asked_to_stop:
             return None
         try:
             with anyio.fail_after(START_SECONDS):

@@ -83,6 +83,16 @@ class Job:
         """Where it may still go: one that may have been sent stays with its host, where its id can't start twice."""
         return (self.host,) if self.host else self.hosts
 
+    def note_silence(self, why: str) -> None:
+        """Its host is not heard of for now."""
+        if self.stop_wanted:
+            goes_on = "It is stopped there at the next contact."
+        elif self.started_at is not None:
+            goes_on = "The job goes on there."
+        else:
+            goes_on = "The job may have come there; that host is asked again, and no other gets it."
+        self.reason, self.message = Reason.LOST_CONTACT, f"{why} {goes_on}"
+
     def fail(self, reason: Reason, message: str, next_step: str = "", host: str = "") -> None:
         """Ends the job without its having run."""
         self.host = host

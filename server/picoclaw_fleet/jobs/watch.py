@@ -171,14 +171,7 @@ class JobWatch:
     def _note_trouble(self, job: Job, contact: Contact, error: HostError | OSError) -> None:
         """Says why nothing is heard of a job for now."""
         if isinstance(error, HostError):
-            if job.stop_wanted:
-                goes_on = "It is stopped there at the next contact."
-            elif contact.accepted:
-                goes_on = "The job goes on there."
-            else:
-                goes_on = "The job may have come there; that host is asked again, and no other gets it."
-            said = Redactor(contact.secrets).redact(error.message)
-            job.reason, job.message = Reason.LOST_CONTACT, f"{said} {goes_on}"
+            job.note_silence(Redactor(contact.secrets).redact(error.message))
         else:
             job.reason = Reason.DISK_FULL
             job.message = (
