@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import anyio
+import asyncssh
 import pytest
 from tests.servers import NOBODY, ClientKey, OpenSshServer
 
@@ -141,6 +143,45 @@ async def test_a_probe_passes_by_six_commands_that_wait_for_jobs(
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert (await pool.run(host, "echo still")).stdout == b"still\n"
+
+
+@pytest.mark.parametrize("most", [1, 2])
+async def test_a_host_that_takes_few_channels_does_as_much_at_once_as_others(
+    pool: Pool, tmp_path: Path, key: ClientKey, most: int
+) -> None:
+    async with OpenSshServer(tmp_path / "sshd", authorized_key=key.public, config=[f"MaxSessions {most}"]) as server:
+        host = server.host(ssh_key=key.path)
+
+        async def wait() -> None:
+            async with pool.command(host, "cat", lane=Lane.WAIT) as command:
+                await command.wait_closed()
+
+        waiting = [asyncio.create_task(wait()) for _ in range(10)]
+        with anyio.fail_after(20):
+            await server.logged("Starting session: command", times=6)
+            assert (await pool.run(host, "echo through")).stdout == b"through\n"
+        assert server.count("Starting session: command") == 7
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_connection_whose_host_answers_no_request_for_a_channel_is_not_kept(pool: Pool, key: ClientKey) -> None:
+    lost = asyncio.Semaphore(0)
+
+    class Forgetful(asyncssh.SSHServer):
+        def session_requested(self) -> Any:
+            return asyncio.Event().wait()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            lost.release()
+
+    async with asyncssh_host(Forgetful, key) as host:
+        with pytest.raises(HostError, match="no answer on its connection"):
+            await pool.run(replace(host, connect_timeout=0.5), "true")
+        with anyio.fail_after(10):
+            await lost.acquire()
+            await lost.acquire()
 
 
 async def test_a_dead_connection_is_replaced_at_the_next_use(pool: Pool, server: OpenSshServer, key: ClientKey) -> None:
@@ -358,6 +399,18 @@ async def stopped(pids: list[int]) -> AsyncGenerator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def asyncssh_host(factory: Callable[[], asyncssh.SSHServer], key: ClientKey) -> AsyncGenerator[Host]:
+    """A server as none is in the wild."""
+    host_key = asyncssh.generate_private_key("ssh-ed25519")  # pyright: ignore[reportUnknownMemberType]
+    allowed = asyncssh.import_authorized_keys(key.public)
+    async with await asyncssh.listen(
+        "127.0.0.1", 0, server_factory=factory, server_host_keys=[host_key], authorized_client_keys=allowed, config=None
+    ) as server:
+        pinned = host_key.export_public_key("openssh").decode()
+        yield replace(NOBODY, name="odd", port=server.get_port(), ssh_key=key.path, host_key=pinned)
 
 
 @asynccontextmanager

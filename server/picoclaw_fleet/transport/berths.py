@@ -17,7 +17,7 @@ class Lane(Enum):
 
 
 class NoBerthError(Exception):
-    """The connection takes no more channels, now or later."""
+    """There is less room than was thought when it was asked for, or none any more."""
 
 
 class Berth:
@@ -51,6 +51,11 @@ class Berths:
         self._shut = False
 
     @property
+    def limit(self) -> int:
+        """How many there may be, as far as is known."""
+        return self._limit
+
+    @property
     def taken(self) -> int:
         """How many berths are taken."""
         return sum(self._taken.values())
@@ -73,7 +78,7 @@ class Berths:
         """Wait for room.
 
         Raises:
-            NoBerthError: There won't be any.
+            NoBerthError: There won't be any here, or look elsewhere first.
         """
         if self._shut:
             raise NoBerthError
@@ -90,12 +95,17 @@ class Berths:
             self._queue = [entry for entry in self._queue if entry[1] is not granted]
 
     def lower(self, limit: int) -> None:
-        """There is less room than was thought."""
-        self._limit = min(self._limit, limit)
+        """There is less room than was thought. Who waits for it is turned away, to look for room anew."""
+        if limit < self._limit:
+            self._limit = limit
+            self._turn_away()
 
     def shut(self) -> None:
         """Hand out no more, and turn away who waits. What is taken stays taken."""
         self._shut = True
+        self._turn_away()
+
+    def _turn_away(self) -> None:
         for _, granted in self._queue:
             if not granted.done():
                 granted.set_exception(NoBerthError())

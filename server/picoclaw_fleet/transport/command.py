@@ -118,6 +118,7 @@ class Command(asyncssh.SSHClientSession[bytes]):
         self._abandoned = True
         if self._channel is not None:
             self._channel.abort()
+        if not self.closed:
             self._when_left()
 
     def check(self) -> None:

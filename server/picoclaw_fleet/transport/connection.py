@@ -35,6 +35,10 @@ class ConnectionSpentError(Exception):
         self.fault = fault
 
 
+class NoRoomError(Exception):
+    """The host takes fewer channels than was thought, and nothing was requested: who asked is to look for room anew."""
+
+
 class Connection:
     """An SSH connection that is up.
 
@@ -62,7 +66,6 @@ class Connection:
         self._idle_timeout = idle_timeout
         self._open_timeout = open_timeout
         self._settled = settled
-        self.single = single
         self._berths = Berths(1 if single else MAX_CHANNELS, KEPT_FOR_PROMPT, self._watch_idle)
         self._left: set[Berth] = set()
         self._leaving: asyncio.TimerHandle | None = None
@@ -78,6 +81,21 @@ class Connection:
     def usable(self) -> bool:
         """False once the connection is broken, closed or retired."""
         return not self._retired and not self._ssh.is_closed()
+
+    @property
+    def single(self) -> bool:
+        """True when there can't be two commands here."""
+        return self._berths.limit == 1
+
+    @property
+    def narrow(self) -> bool:
+        """True when the host takes fewer commands on one connection than we would have there."""
+        return self._berths.limit < MAX_CHANNELS
+
+    @property
+    def blocked(self) -> bool:
+        """True when all places are held by commands that may wait for a job."""
+        return self._berths.occupied(Lane.WAIT) >= self._berths.limit
 
     @property
     def queued(self) -> int:
@@ -136,6 +154,7 @@ class Connection:
 
         Raises:
             ConnectionSpentError: Nothing was requested, and nothing will be on this connection.
+            NoRoomError: Nothing was requested.
             HostError: protocol_error when the host refuses the command; lost_contact when the connection broke after it
                 was requested.
         """
@@ -144,6 +163,8 @@ class Connection:
             try:
                 berth = await self._berths.take(lane)
             except NoBerthError:
+                if self.usable:
+                    raise NoRoomError from None
                 raise ConnectionSpentError(self._fault or faults.gone_before(self._host, None)) from None
             running = Command(
                 self._host,
@@ -160,12 +181,12 @@ class Connection:
                     turned_away += 1
                     continue
                 others = self._berths.taken - 1
-                # The host's limit is below ours: stay with what it has accepted, and wait for one of those to end.
+                # The host's limit is below ours: stay with what it has accepted.
                 self._berths.lower(max(1, others))
                 berth.release()
                 if not others:
                     raise ConnectionSpentError(faults.refused(self._host, error)) from error
-                continue
+                raise NoRoomError from error
             if self._settled is not None:
                 self._settled()
                 self._settled = None
@@ -249,6 +270,7 @@ class Connection:
         def failed() -> None:
             """A channel that was opened keeps its place until the host has closed it, too."""
             if not running.opened:
+                self._left.discard(berth)
                 berth.release()
 
         try:

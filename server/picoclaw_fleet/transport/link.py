@@ -1,4 +1,4 @@
-"""The connection to one host, or the few that an old Dropbear needs, and the one attempt to make another."""
+"""The connection to one host, or the few where it takes few commands on each, and the one attempt to make another."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Link:
                 if not self._connections:
                     raise
                 shortest = self._shortest_queue(lane)
-                if lane is Lane.PROMPT and shortest.single and shortest.occupied(Lane.WAIT):
+                if lane is Lane.PROMPT and shortest.blocked:
                     # Room comes when a job ends. That the host can't be reached is known now.
                     raise
                 return shortest
@@ -63,17 +63,16 @@ class Link:
         self._give_up()
 
     def _wants_another(self, lane: Lane) -> bool:
-        if not all(connection.single for connection in self._connections):
+        if len(self._connections) >= MAX_CHANNELS or not all(connection.narrow for connection in self._connections):
             return False
-        waiting = sum(connection.occupied(Lane.WAIT) for connection in self._connections)
-        if lane is Lane.WAIT and waiting >= MAX_CHANNELS - KEPT_FOR_PROMPT:
-            return False
-        return len(self._connections) < MAX_CHANNELS
+        if lane is Lane.PROMPT:
+            return all(connection.single or connection.blocked for connection in self._connections)
+        return sum(connection.occupied(Lane.WAIT) for connection in self._connections) < MAX_CHANNELS - KEPT_FOR_PROMPT
 
     def _shortest_queue(self, lane: Lane) -> Connection:
         def disadvantage(connection: Connection) -> tuple[bool, int]:
             # A command that may wait goes behind its like, and leaves the others to the quick ones.
-            return bool(connection.occupied(Lane.WAIT)) != (lane is Lane.WAIT), connection.queued
+            return connection.blocked != (lane is Lane.WAIT), connection.queued
 
         return min(self._connections, key=disadvantage)
 

@@ -14,7 +14,7 @@ from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.access import Access, Accesses, Endpoint, endpoint
 from picoclaw_fleet.transport.berths import Lane
 from picoclaw_fleet.transport.command import Command, Completed
-from picoclaw_fleet.transport.connection import Connection, ConnectionSpentError
+from picoclaw_fleet.transport.connection import Connection, ConnectionSpentError, NoRoomError
 from picoclaw_fleet.transport.dialer import Dialer
 from picoclaw_fleet.transport.host_keys import HostKey
 from picoclaw_fleet.transport.link import Link
@@ -132,18 +132,19 @@ class Pool:
                 connection.cancel()
 
     async def _start(self, host: Host, command: str, lane: Lane, stdin: bytes) -> Command:
-        connection = await self._connection(host, lane)
-        try:
-            return await connection.start(command, lane, stdin)
-        except ConnectionSpentError as spent:
-            connection.retire(spent.fault)
-        # Nothing was requested on it, so a new connection changes nothing on the host. Once is enough.
-        connection = await self._connection(host, lane)
-        try:
-            return await connection.start(command, lane, stdin)
-        except ConnectionSpentError as spent:
-            connection.retire(spent.fault)
-            raise spent.fault from spent
+        second = False
+        while True:
+            connection = await self._connection(host, lane)
+            try:
+                return await connection.start(command, lane, stdin)
+            except NoRoomError:
+                continue
+            except ConnectionSpentError as spent:
+                connection.retire(spent.fault)
+                # Nothing was requested on it, so a new connection changes nothing on the host. Once is enough.
+                if second:
+                    raise spent.fault from spent
+                second = True
 
     async def _connection(self, host: Host, lane: Lane) -> Connection:
         if self._closed:
