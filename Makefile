@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help setup demo picture test coverage clients soak fuzz bench check lock system test-clients clean
+.PHONY: help setup demo picture test coverage clients picoclaw soak fuzz bench check lock system test-clients clean
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -40,6 +40,9 @@ coverage: .venv/dev.stamp system test-clients ## Run the tests and count the bra
 clients: .venv/dev.stamp ## Check that OpenClaw, Claude Code, Codex and Gemini CLI start this server and use it (1.5 GB, no account)
 	@tests/setup-clients.sh .venv real
 	$(PY) -m pytest -n 2 tests/real_clients
+
+picoclaw: .venv/dev.stamp ## Hold the stand-in to PicoClaw itself, and run jobs on it, with each binary in a folder (PICOCLAW=FOLDER)
+	PICOCLAW_FLEET_BINARIES="$(PICOCLAW)" $(PY) -m pytest -n 2 -r s tests/real_picoclaw tests/standin
 
 soak: .venv/dev.stamp system ## Kill the server 200 times while everything else fails too, and give it 10,000 jobs (KILLS=... JOBS=... SEED=...)
 	PICOCLAW_FLEET_FAULT_KILLS=$(or $(KILLS),200) PICOCLAW_FLEET_FAULT_SECONDS=600 $(if $(SEED),PICOCLAW_FLEET_FAULT_SEED=$(SEED)) \

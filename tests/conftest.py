@@ -19,8 +19,8 @@ settings.register_profile(
 settings.register_profile("random", settings.get_profile("repeatable"), derandomize=False, max_examples=1000)
 settings.load_profile("repeatable")
 
-# They want 1.5 GB of other people's programs; `make clients` names them.
-collect_ignore = ["real_clients"]
+# They want other people's programs: 1.5 GB of those that `make clients` names, and the binaries for `make picoclaw`.
+collect_ignore = ["real_clients", "real_picoclaw"]
 
 # Under `nohup`, and in the background of a script, what the tests start would inherit that these are ignored. A handler
 # is not inherited.

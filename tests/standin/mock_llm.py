@@ -13,6 +13,9 @@ import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +26,23 @@ class Request:
     authorization: str
     """The header as sent, "" when there was none."""
     messages: list[dict[str, str]]
+    """All but the system's: that one is PicoClaw's own text, and the stand-in sends none."""
 
 
 class MockLLM:
-    """Answers every request alike. `reply` and `status` may be changed between requests."""
+    """Answers every request alike. What it does may be changed between requests.
+
+    Attributes:
+        reply: What it says.
+        status: The HTTP status that it answers with.
+        command: A shell command that it wants to be run before it says anything; "" for none.
+        requests: All requests so far, in the order of their arrival.
+    """
 
     def __init__(self, reply: str = "a model's answer", status: int = 200) -> None:
         self.reply = reply
         self.status = status
+        self.command = ""
         self.requests: list[Request] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -56,11 +68,22 @@ class MockLLM:
         if path != "/v1/chat/completions":
             return 404, b'{"error": {"message": "no such path"}}'
         asked = json.loads(body)
-        self.requests.append(Request(asked["model"], authorization, asked["messages"]))
+        said = [message for message in asked["messages"] if message["role"] != "system"]
+        self.requests.append(Request(asked["model"], authorization, said))
         if self.status != 200:
             return self.status, b'{"error": {"message": "refused"}}'
-        choice = {"index": 0, "message": {"role": "assistant", "content": self.reply}, "finish_reason": "stop"}
+        message: Json = {"role": "assistant", "content": self.reply}
+        if self.command and said[-1]["role"] != "tool":
+            message = {"role": "assistant", "content": "", "tool_calls": [self._call(asked["tools"])]}
+        choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if "tool_calls" in message else "stop"}
         return 200, json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+
+    def _call(self, tools: list[Json]) -> Json:
+        """Calls the tool `exec` as the request describes it: later versions want an action named, 0.2.4 refuses one."""
+        (exec_tool,) = (tool["function"] for tool in tools if tool["function"]["name"] == "exec")
+        action = {"action": "run"} if "action" in exec_tool["parameters"]["properties"] else {}
+        arguments = json.dumps({**action, "command": self.command})
+        return {"id": "call_1", "type": "function", "function": {"name": "exec", "arguments": arguments}}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         llm = self

@@ -1,25 +1,30 @@
-"""Commands and settings: the stand-in has to be wrong as PicoClaw is wrong, or its users prove nothing."""
+"""What the stand-in does at a test's bidding. What it has in common with PicoClaw is in test_both*.py."""
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+import select
+import signal
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from tests.standin import API_KEY, MODEL, configure, install, set_knobs
+from tests.standin import runs, set_knobs
 from tests.standin.host import LATER, QUIET, Host, answer_of, with_version
-from tests.standin.mock_llm import MockLLM
 
-# The command line
+COMPLETED = "I've completed processing but have no response to give."
+NO_RESPONSE = "The model returned an empty response. This may indicate a provider error or token limit."
+TOOL_LIMIT = (
+    "I've reached `max_tool_iterations` without a final response. Increase `max_tool_iterations` in config.json"
+    " if this task needs more tool steps."
+)
 
 
-def test_version_names_the_installed_version(any_host: Host, version: str) -> None:
-    done = any_host.run("version")
-    line = next(line for line in done.stdout.decode().splitlines() if line.startswith("🦞"))
-    assert line.startswith(f"🦞 picoclaw {version}")
-    assert ("git:" in line) is (version != "0.1.2")
-    assert done.returncode == 0
+def test_releases_say_what_they_were_made_of_except_the_first(any_host: Host, version: str) -> None:
+    assert (b"(git: " in any_host.run("version").stdout) is (version != "0.1.2")
 
 
 def test_the_environment_overrides_the_installed_version(host: Host) -> None:
@@ -30,57 +35,6 @@ def test_the_environment_overrides_the_installed_version(host: Host) -> None:
 def test_the_installed_file_is_executable_and_needs_no_path(host: Host) -> None:
     assert stat.S_IMODE(host.binary.stat().st_mode) == 0o755
     assert host.run("version", PATH="/nowhere").returncode == 0
-
-
-def test_only_the_first_version_has_a_version_flag(any_host: Host, version: str) -> None:
-    assert any_host.run("--version").returncode == (0 if version == "0.1.2" else 1)
-
-
-def test_an_unknown_command_fails_on_the_stream_of_the_version(any_host: Host, version: str) -> None:
-    done = any_host.run("frobnicate")
-    assert done.returncode == 1
-    assert (b"Unknown command" in done.stdout) is (version == "0.1.2")
-    assert (b"Error: unknown command" in done.stderr) is (version != "0.1.2")
-    assert (b"Usage:" in done.stderr) is (version == "0.2.4")
-
-
-def test_the_first_version_ignores_a_model_flag_that_later_ones_honour(any_host: Host, version: str) -> None:
-    done = any_host.run("agent", "--model", "no-such", "-m", "hello", **QUIET)
-    assert done.returncode == (0 if version == "0.1.2" else 1)
-    assert (b'model "no-such" not found in model_list' in done.stderr) is (version != "0.1.2")
-
-
-def test_an_unknown_agent_flag_is_refused_except_by_the_first_version(any_host: Host, version: str) -> None:
-    assert any_host.run("agent", "--frob", "-m", "hello").returncode == (0 if version == "0.1.2" else 1)
-
-
-def test_a_task_that_begins_with_a_dash_is_a_task(host: Host) -> None:
-    assert host.ask("--model=x -s y") == "done: --model=x -s y"
-
-
-# Output
-
-
-def test_the_banner_is_absent_coloured_or_plain_by_version(any_host: Host, version: str) -> None:
-    coloured, plain = any_host.run("version").stdout, any_host.run("version", NO_COLOR="1").stdout
-    assert coloured.startswith(b"\r\n") is (version != "0.1.2")
-    assert (b"\x1b[" in coloured) is (version != "0.1.2")
-    assert (b"\x1b[" in plain) is (version == "0.2.4")
-    assert coloured.count("═╗".encode()) == (0 if version == "0.1.2" else 1)
-
-
-def test_a_dumb_terminal_silences_colours_in_the_latest_version(host: Host) -> None:
-    assert b"\x1b[" not in host.run("version", TERM="dumb").stdout
-    assert b"\x1b[" not in host.run("--no-color", "version").stdout
-
-
-def test_the_time_zone_is_announced_by_the_latest_version_only(any_host: Host, version: str) -> None:
-    assert (b"TZ environment: UTC\n" in any_host.run("version", TZ="UTC").stdout) is (version == "0.2.9")
-
-
-def test_the_answer_follows_an_empty_line_and_a_lobster(any_host: Host) -> None:
-    done = any_host.run("agent", "-m", "tidy up\nthe café", **QUIET)
-    assert done.stdout.endswith("\n🦞 done: tidy up\nthe café\n".encode())
 
 
 def test_log_lines_go_where_the_version_sends_them(any_host: Host, version: str) -> None:
@@ -113,140 +67,6 @@ def test_a_late_log_line_follows_the_answer(host: Host) -> None:
     assert host.ask("hello") == "done: hello"
 
 
-# Configuration
-
-
-def test_an_env_file_configures_nothing(any_host: Host) -> None:
-    any_host.config.unlink()
-    any_host.security.unlink(missing_ok=True)
-    (any_host.home / ".picoclaw/.env").write_text(f"OPENAI_API_KEY={API_KEY}\n")
-    done = any_host.run("agent", "-m", "hello", OPENAI_API_KEY=API_KEY)
-    assert done.returncode == 1
-    assert b"creating provider" in done.stdout + done.stderr
-
-
-def test_errors_are_on_stdout_in_the_first_version_and_on_stderr_later(any_host: Host, version: str) -> None:
-    any_host.config.write_text("{broken")
-    done = any_host.run("agent", "-m", "hello", **QUIET)
-    assert done.returncode == 1
-    if version == "0.1.2":
-        assert done.stdout.startswith(b"Error loading config: ")
-    else:
-        assert done.stderr.startswith(b"Error: error loading config: ")
-    assert (b"ERR" in done.stdout) is (version == "0.2.9")
-
-
-def test_a_missing_configuration_is_warned_of_on_stdout_in_spite_of_every_switch(host: Host) -> None:
-    host.config.unlink()
-    assert b"config file not found" in host.run("agent", "-m", "hello", **QUIET).stdout
-
-
-@pytest.mark.parametrize(
-    ("place", "name"), [((), "_comment"), (("agents", "defaults"), "model"), (("model_list", 0), "api_key")]
-)
-def test_the_latest_version_refuses_unknown_fields_by_name(host: Host, place: tuple[str | int, ...], name: str) -> None:
-    settings = json.loads(host.config.read_text())
-    target = settings
-    for step in place:
-        target = target[step]
-    target[name] = "x"
-    host.config.write_text(json.dumps(settings))
-    done = host.run("agent", "-m", "hello")
-    assert done.returncode == 1
-    assert b"unknown field(s): " in done.stderr
-    assert f"{name}\n".encode() in done.stderr
-
-
-def test_unknown_fields_are_ignored_before_the_latest_version(tmp_path: Path) -> None:
-    host = with_version(tmp_path, "0.2.4")
-    host.config.write_text(json.dumps({**json.loads(host.config.read_text()), "_comment": "mine"}))
-    assert host.ask("hello") == "done: hello"
-
-
-@pytest.mark.parametrize("version", LATER)
-def test_a_configuration_from_the_future_is_refused(tmp_path: Path, version: str) -> None:
-    host = with_version(tmp_path, version)
-    host.write_config(version=4)
-    assert b"unsupported config version: 4" in host.run("agent", "-m", "hello").stderr
-
-
-@pytest.mark.parametrize(("version", "pattern"), [("0.2.4", "config.json.bak"), ("0.2.9", "config.json.????????.bak")])
-def test_even_status_migrates_and_leaves_the_key_in_a_backup(tmp_path: Path, version: str, pattern: str) -> None:
-    host = with_version(tmp_path, version)
-    host.security.unlink()
-    entry = {"model_name": MODEL, "model": f"openai/{MODEL}", "api_key": API_KEY}
-    host.write_config(agents={"defaults": {"model_name": MODEL}}, model_list=[entry])
-    done = host.run("status", **QUIET)
-    assert b"config migrate start" in done.stdout
-    (backup,) = host.config.parent.glob(pattern)
-    assert API_KEY in backup.read_text()
-    assert API_KEY not in host.config.read_text()
-    assert API_KEY in host.security.read_text()
-    assert stat.S_IMODE(host.security.stat().st_mode) == 0o600
-    assert host.ask("hello") == "done: hello"
-
-
-def test_settings_of_the_first_version_do_not_work_in_the_latest(host: Host) -> None:
-    configure(host.home, version="0.1.2")
-    done = host.run("agent", "-m", "hello")
-    assert done.returncode == 1
-    assert b"unknown field(s): providers" in done.stderr
-
-
-def test_an_empty_security_entry_wipes_inline_keys_in_the_latest_version(host: Host) -> None:
-    entry = {"model_name": "claude", "model": "anthropic/claude", "api_keys": [API_KEY]}
-    host.write_config(version=3, agents={"defaults": {"model_name": "claude"}}, model_list=[entry])
-    host.security.unlink()
-    assert host.ask("hello") == "done: hello"
-    host.security.write_text("model_list:\n  claude:0: {}\n")
-    assert b"api_key is required" in host.run("agent", "-m", "hello").stderr
-
-
-@pytest.mark.parametrize(
-    "shape",
-    [
-        'model_list:\n  "m:0":\n    api_keys: ["KEY"]\n',
-        "# keys\nmodel_list:\n  m:\n    api_keys:\n      - KEY\nchannels:\n  irc: {}\n",
-        '{"model_list": {"m:0": {"api_keys": ["KEY"]}}}',
-        'model_list:\n  "m:0":\n    api_keys: ["file://own.key"]\n',
-    ],
-)
-def test_a_key_in_the_security_file_reaches_the_model(host: Host, llm: MockLLM, shape: str) -> None:
-    entry = {"model_name": "m", "model": "openai/m", "api_base": llm.base_url}
-    host.write_config(version=3, agents={"defaults": {"model_name": "m"}}, model_list=[entry])
-    host.security.write_text(shape.replace("KEY", API_KEY))
-    (host.home / ".picoclaw/own.key").write_text(API_KEY + "\n")
-    assert host.ask("hello") == llm.reply
-    assert llm.requests[0].authorization == f"Bearer {API_KEY}"
-    assert llm.requests[0].model == "m"
-
-
-@pytest.mark.parametrize("reference", ["file://missing.key", "file://../outside.key"])
-def test_a_key_file_that_is_missing_or_outside_fails_the_load(host: Host, reference: str) -> None:
-    (host.home / "outside.key").write_text(API_KEY)
-    host.security.write_text(f'model_list:\n  {MODEL}:\n    api_keys: ["{reference}"]\n')
-    done = host.run("agent", "-m", "hello")
-    assert done.returncode == 1
-    assert b"error loading config: credential" in done.stderr
-
-
-def test_later_versions_find_their_configuration_by_environment(tmp_path: Path, version: str) -> None:
-    host = with_version(tmp_path, version)
-    moved = tmp_path / "fleet"
-    host.config.parent.rename(moved)
-    by_file = host.run("agent", "-m", "hello", PICOCLAW_CONFIG=str(moved / "config.json"))
-    by_home = host.run("agent", "-m", "hello", PICOCLAW_HOME=str(moved))
-    expected = 1 if version == "0.1.2" else 0
-    assert (by_file.returncode, by_home.returncode) == (expected, expected)
-
-
-def test_the_workspace_comes_from_the_environment(host: Host) -> None:
-    private = host.home / "private"
-    host.ask("hello", PICOCLAW_AGENTS_DEFAULTS_WORKSPACE=str(private))
-    assert {path.name for path in private.iterdir()} == {"sessions", "memory", "state"}
-    assert not (host.home / ".picoclaw/workspace").exists()
-
-
 def test_files_outside_the_workspace_need_the_restriction_lifted(host: Host) -> None:
     outside = host.home / "outside.txt"
     set_knobs(host.home, write_files={"inside.txt": "in", str(outside): "out"})
@@ -257,57 +77,153 @@ def test_files_outside_the_workspace_need_the_restriction_lifted(host: Host) -> 
     assert outside.read_text() == "out"
 
 
-def test_a_boolean_that_is_none_fails_the_load(host: Host) -> None:
-    done = host.run("agent", "-m", "hello", PICOCLAW_AGENTS_DEFAULTS_RESTRICT_TO_WORKSPACE="maybe")
+# Answers
+
+
+def test_what_is_answered_without_the_model_is_recorded_elsewhere(any_host: Host) -> None:
+    set_knobs(any_host.home, log="runs", command_log="commands", slow=60)
+    assert any_host.ask("/show model")
+    assert runs(any_host.home / "runs") == []
+    assert len(runs(any_host.home / "commands")) == 1
+
+
+def test_the_model_s_server_can_refuse(any_host: Host, version: str) -> None:
+    set_knobs(any_host.home, llm_error=401)
+    done = any_host.run("agent", "-m", "hello", **QUIET)
     assert done.returncode == 1
-    assert b"ParseBool" in done.stdout + done.stderr
+    assert b"API request failed:\n  Status: 401\n" in (done.stdout if version == "0.1.2" else done.stderr)
 
 
-# onboard and status
+def test_canned_failures_leave_the_exit_status_at_zero(any_host: Host, version: str) -> None:
+    canned = {"empty": "", "no_response": COMPLETED, "tool_limit": COMPLETED}
+    if version != "0.1.2":
+        canned |= {"no_response": NO_RESPONSE, "tool_limit": TOOL_LIMIT}
+    for knob, text in canned.items():
+        set_knobs(any_host.home, **{knob: True})
+        assert any_host.ask("hello") == text
 
 
-def test_onboard_asks_in_the_first_version_and_aborts_with_status_zero(tmp_path: Path) -> None:
-    host = with_version(tmp_path, "0.1.2")
-    before = host.config.read_bytes()
-    done = host.run("onboard")
-    assert done.returncode == 0
-    assert done.stdout.endswith(b"Overwrite? (y/n): Aborted.\n")
-    assert host.config.read_bytes() == before
-    assert "is ready!" in host.run("onboard", stdin="y\n").stdout.decode()
-    assert API_KEY not in host.config.read_text()
+def test_knobs_can_depend_on_the_task(host: Host) -> None:
+    set_knobs(
+        host.home, reply="plain {task}", by_task=[{"contains": "boom", "exit": 3}, {"contains": "b", "reply": "B"}]
+    )
+    assert host.ask("hello") == "plain hello"
+    assert host.run("agent", "-m", "boom").returncode == 3
+    assert host.ask("abc") == "B"
+
+
+def test_the_script_variable_goes_before_the_file_in_the_home(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "script.json").write_text('{"reply": "from the script"}')
+    assert host.ask("hello", FAKE_PICOCLAW_SCRIPT=str(tmp_path / "script.json")) == "from the script"
+
+
+def test_every_run_is_recorded_once(host: Host) -> None:
+    set_knobs(host.home, log="runs")
+    processes = [host.start("agent", "-s", f"agent:x:{n}", "-m", f"task {n}") for n in range(5)]
+    for process in processes:
+        process.communicate()
+    recorded = runs(host.home / "runs")
+    assert {run.pid for run in recorded} == {process.pid for process in processes}
+    assert {run.task_sha256 for run in recorded} == {hashlib.sha256(f"task {n}".encode()).hexdigest() for n in range(5)}
+    assert {run.session for run in recorded} == {f"agent:x:{n}" for n in range(5)}
+    assert {run.workspace for run in recorded} == {host.home / ".picoclaw/workspace"}
+
+
+def test_a_huge_answer_has_the_size_asked_for_and_hostile_content(host: Host) -> None:
+    set_knobs(host.home, huge=1 << 20)
+    answer = host.run("agent", "-m", "hello", **QUIET).stdout.partition("\n🦞 ".encode())[2].removesuffix(b"\n")
+    assert len(answer) == 1 << 20
+    assert all(part in answer for part in ("\n🦞 ".encode(), b"\x1b[31m", b"\xff"))
+
+
+def test_raw_bytes_come_out_as_they_are(host: Host) -> None:
+    set_knobs(host.home, stdout_bytes=b"\x00\xff\xf0\x9f", stderr_bytes=b"\xfe oops")
+    done = host.run("agent", "-m", "hello", **QUIET)
+    assert done.stdout.endswith(b" \r\n\x00\xff\xf0\x9f")
+    assert done.stderr == b"\xfe oops"
+
+
+def test_a_panic_exits_with_status_two_and_a_trace(host: Host) -> None:
+    set_knobs(host.home, panic=True)
+    done = host.run("agent", "-m", "hello")
+    assert done.returncode == 2
+    assert b"panic: runtime error" in done.stderr
+    assert b"goroutine 1 [running]" in done.stderr
+
+
+def test_a_run_can_die_of_a_signal(host: Host) -> None:
+    set_knobs(host.home, exit=-9)
+    assert host.run("agent", "-m", "hello").returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_slow_run_shows_its_partial_text_and_dies_of_signals(host: Host, number: signal.Signals) -> None:
+    set_knobs(host.home, slow=60, partial="so far so good")
+    with host.start("agent", "-s", "agent:main:slow", "-m", "hello", **QUIET) as process:
+        assert read_until(process, b"so far so good")
+        process.send_signal(number)
+        assert process.wait(10) == -number
+    assert "so far so good" in (host.sessions / "agent_main_slow.jsonl").read_text()
+
+
+def read_until(process: subprocess.Popen[bytes], text: bytes) -> bool:
+    """Reads stdout until it ends in the text; False when that takes ten seconds or the process ends first."""
+    assert process.stdout is not None
+    seen, deadline = b"", time.monotonic() + 10
+    while not seen.endswith(text):
+        readable, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+        part = os.read(process.stdout.fileno(), 4096) if readable else b""
+        if not part:
+            return False
+        seen += part
+    return True
+
+
+# Children
+
+IDS = "cut -d' ' -f1,5,6 /proc/self/stat"
+"""Prints pid, process group and session of a child of the shell."""
+
+
+def test_commands_run_in_the_groups_and_sessions_of_the_version(any_host: Host, version: str) -> None:
+    set_knobs(any_host.home, exec=f"{IDS}; pwd", reply="{output}", pids="pids")
+    with any_host.start("agent", "-m", "hello", **QUIET) as process:
+        output = process.communicate(timeout=20)[0].decode()
+    shell = int((any_host.home / "pids").read_text())
+    ids, folder = output.partition("🦞 ")[2].splitlines()[:2]
+    _, group, session = map(int, ids.split())
+    assert group == (os.getpgrp() if version == "0.1.2" else shell)
+    assert session == os.getsid(0)
+    assert folder == str(any_host.home / ".picoclaw/workspace")
 
 
 @pytest.mark.parametrize("version", LATER)
-def test_onboard_keeps_settings_and_wipes_the_memory_in_later_versions(tmp_path: Path, version: str) -> None:
-    host = with_version(tmp_path, version)
-    memory = host.home / ".picoclaw/workspace/memory/MEMORY.md"
-    memory.parent.mkdir(parents=True)
-    memory.write_text("what the user told me")
-    assert "🦞 picoclaw is ready!" in host.run("onboard").stdout.decode()
-    assert "what the user told me" not in memory.read_text()
-    assert host.ask("hello") == "done: hello"
+def test_a_pty_command_has_a_session_of_its_own(tmp_path: Path, version: str) -> None:
+    host = with_version(tmp_path, version, exec=IDS, pty=True, reply="{output}", pids="pids")
+    _, group, session = map(int, host.ask("hello").split())
+    shell = int((tmp_path / "pids").read_text())
+    assert (group, session) == (shell, shell)
 
 
-def test_onboard_bakes_the_environment_into_the_settings(host: Host) -> None:
-    host.run("onboard", PICOCLAW_AGENTS_DEFAULTS_WORKSPACE=str(host.home / "elsewhere"))
-    assert json.loads(host.config.read_text())["agents"]["defaults"]["workspace"] == str(host.home / "elsewhere")
+def test_a_background_command_outlives_a_run_that_succeeded(host: Host) -> None:
+    set_knobs(host.home, exec="exec sleep 60", background=True, pids="pids")
+    assert host.ask("hello", MARK="job-1/") == "done: hello"
+    child = int((host.home / "pids").read_text())
+    try:
+        assert b"MARK=job-1/" in Path(f"/proc/{child}/environ").read_bytes()
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
-def test_onboard_never_makes_a_working_agent(tmp_path: Path, version: str) -> None:
-    install(tmp_path, version=version, configured=False)
-    host = Host(tmp_path)
-    assert host.run("onboard").returncode == 0
-    assert stat.S_IMODE(host.config.stat().st_mode) == 0o600
-    assert host.run("agent", "-m", "hello").returncode == 1
-    if version != "0.1.2":
-        assert "gpt-5.4:0: {}" in host.security.read_text()
-
-
-def test_status_succeeds_even_when_the_settings_are_broken(any_host: Host) -> None:
-    good = any_host.run("status")
-    assert f"Config: {any_host.config} ✓" in good.stdout.decode()
-    assert f"Model: {MODEL}" in good.stdout.decode()
-    any_host.config.write_text("{broken")
-    bad = any_host.run("status")
-    assert bad.returncode == 0
-    assert b"Error loading config: " in bad.stdout
+def test_a_clean_child_has_neither_environment_nor_session_of_its_run(host: Host) -> None:
+    set_knobs(host.home, clean_env_child=60, pids="pids")
+    host.ask("hello", MARK="job-1/")
+    child = int((host.home / "pids").read_text())
+    try:
+        deadline = time.monotonic() + 10
+        while Path(f"/proc/{child}/comm").read_text() != "sleep\n":
+            assert time.monotonic() < deadline
+        assert Path(f"/proc/{child}/environ").read_bytes() == b""
+        assert os.getsid(child) not in (os.getsid(0), 0)
+    finally:
+        os.kill(child, signal.SIGKILL)

@@ -12,17 +12,19 @@ from __future__ import annotations
 import os
 import sys
 
-from agent import agent_command
+from agent import agent_command, unknown_flag
 from commands import onboard_command, status_command, version_command
 from release import CREATING, FIRST, LATEST, LOADING, CommandError
 from streams import err, out, print_banner
 
-USAGE = "Usage:\n  picoclaw [command]\n\nAvailable Commands:\n  agent\n  onboard\n  status\n  version\n\n"
+HEAD = "Usage: picoclaw <command>\n\nCommands:" if FIRST else "Usage:\n  picoclaw [command]\n\nAvailable Commands:"
+USAGE = f"{HEAD}\n  agent\n  onboard\n  status\n  version\n\n"
+HELP = "Run 'picoclaw --help' for usage.\n"
 COMMANDS = {
     "agent": agent_command,
     "onboard": onboard_command,
     "status": status_command,
-    **dict.fromkeys(["version", "v", "--version", "-v"] if FIRST else ["version", "v"], version_command),
+    **dict.fromkeys(["version", "--version", "-v"] if FIRST else ["version", "v"], version_command),
 }
 
 
@@ -56,18 +58,20 @@ def print_preamble(*, plain: bool) -> None:
 def unknown(name: str) -> CommandError:
     if FIRST:
         return CommandError(f"Unknown command: {name}")
-    return CommandError(f"unknown flag: {name}" if name.startswith("-") else f'unknown command "{name}" for "picoclaw"')
+    if name.startswith("-"):
+        return unknown_flag(name)
+    return CommandError(f'unknown command "{name}" for "picoclaw"', usage="" if LATEST else HELP)
 
 
 def report(failure: CommandError) -> None:
-    """Prints an error as this version words it: on stdout in 0.1.2, later on stderr, in 0.2.4 with the usage."""
+    """Prints an error as this version words it: on stdout in 0.1.2, later on stderr."""
     if FIRST and failure.stage in (LOADING, CREATING):
         out(f"Error {failure.stage}: {failure}\n")
     elif FIRST:
         out(f"Error: {failure}\n" if failure.stage else f"{failure}\n{USAGE}")
     else:
         err(f"Error: error {failure.stage}: {failure}\n" if failure.stage else f"Error: {failure}\n")
-        err("" if LATEST else USAGE)
+        err(USAGE if failure.usage is None else failure.usage)
 
 
 if __name__ == "__main__":

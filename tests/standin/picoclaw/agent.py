@@ -8,7 +8,7 @@ import sys
 from model import choose_model
 from release import FIRST, LATEST, LOGO, CommandError
 from run import Run
-from settings import load_config, workspace_of
+from settings import load_config, log_level, workspace_of
 from streams import log, out
 
 TYPE_CHECKING = False
@@ -25,6 +25,7 @@ def agent_command(args: list[str]) -> int:
     die_of_signals()
     flags = parse_flags(args)
     config = load_config()
+    log.configure(log_level(config))
     log.path = os.environ.get("PICOCLAW_LOG_FILE", "") if LATEST else ""
     if flags["--debug"]:
         log.configure("debug")
@@ -32,7 +33,7 @@ def agent_command(args: list[str]) -> int:
     model = choose_model(config, flags["--model"])
     workspace = workspace_of(config)
     for name in ("sessions", "memory", "state"):
-        os.makedirs(os.path.join(workspace, name), exist_ok=True)
+        os.makedirs(os.path.join(workspace, name), 0o755 if FIRST or name != "state" else 0o700, exist_ok=True)
     log.write("info", "Agent initialized tools_count=13")
     restricted = config["agents"]["defaults"]["restrict_to_workspace"]
     run = Run(model, workspace, flags["--session"] or "cli:default", restricted=restricted)
@@ -53,10 +54,15 @@ def parse_flags(args: list[str]) -> dict[str, str]:
         elif flag in ("-d", "--debug"):
             flags["--debug"] = "true"
         elif not FIRST and flag.startswith("-"):
-            raise CommandError(f"unknown flag: {flag}")
+            raise unknown_flag(flag)
         elif not FIRST:
             raise CommandError(f'unknown command "{flag}" for "picoclaw agent"')
     return flags
+
+
+def unknown_flag(flag: str) -> CommandError:
+    words = f"unknown flag: {flag}" if flag.startswith("--") else f"unknown shorthand flag: {flag[1:2]!r} in {flag}"
+    return CommandError(words, usage=None)
 
 
 def die_of_signals() -> None:

@@ -8,7 +8,10 @@ from release import FIRST, LATEST, LOGO, RUNNING, CommandError
 from settings import config_path, default_config, load_config, save_config, workspace_of
 from streams import out, write_text
 
-TEMPLATES = ["AGENT.md", "SOUL.md", "USER.md", "memory/MEMORY.md"] + (["IDENTITY.md"] if FIRST else [])
+TEMPLATES = [
+    *("AGENT.md", "SOUL.md", "USER.md", "memory/MEMORY.md", "skills/github/SKILL.md"),
+    *(["IDENTITY.md"] if FIRST else []),
+]
 
 
 def version_command(_args: list[str]) -> int:
@@ -31,7 +34,7 @@ def onboard_command(_args: list[str]) -> int:
     save_config(path, config)
     for name in TEMPLATES:
         write_text(os.path.join(workspace_of(config), name), f"# {name}\n\nTemplate of the stand-in.\n")
-    out(f"{LOGO} picoclaw is ready!\n\nNext steps:\n  1. Add your API key to {path}\n")
+    out("" if FIRST else "\n", f"{LOGO} picoclaw is ready!\n\nNext steps:\n  1. Add your API key to {path}\n")
     return 0
 
 

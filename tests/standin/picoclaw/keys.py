@@ -6,7 +6,7 @@ import os
 
 from plain_json import loads
 from release import LATEST, LOADING, CommandError
-from streams import read_text
+from streams import log, read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,15 +28,26 @@ def numbered(models: list[Json]) -> list[tuple[str, Json]]:
 def attach_keys(models: list[Json], config_path: str) -> None:
     """Gives every model its `api_keys`, as written; raises CommandError for a key file that can't be used."""
     secured = read_security(read_text(security_path(config_path)))
+    listed = [*secured.values(), *(entry.get("api_keys") or [] for entry in models)]
+    for key in [key for keys in listed for key in keys]:
+        try:
+            plain_key(key, config_path)
+        except FileNotFoundError as missing:
+            path = missing.filename
+            detail = (
+                f'credential: failed to resolve credential file path "{path}": lstat {path}: no such file or directory'
+            )
+            if not LATEST:
+                raise CommandError(detail, LOADING) from None
+            log.write("error", f"Resolve error: {detail}")
+            secured = {}  # it takes .security.yml itself for missing, and goes on
     for name, entry in numbered(models):
         inline = entry.get("api_keys") or [key for key in [entry.pop("api_key", "")] if key]
-        listed = secured.get(name, secured.get(name.rpartition(":")[0]))
+        own = secured.get(name, secured.get(name.rpartition(":")[0]))
         if LATEST:  # an entry in .security.yml wins even when it is empty
-            entry["api_keys"] = inline if listed is None else listed
+            entry["api_keys"] = inline if own is None else own
         else:
-            entry["api_keys"] = inline or listed or []
-        for key in entry["api_keys"]:
-            plain_key(key, config_path)
+            entry["api_keys"] = inline or own or []
 
 
 def read_security(text: str) -> dict[str, list[str]]:
@@ -61,8 +72,7 @@ def read_security(text: str) -> dict[str, list[str]]:
         elif line.endswith((":", ": {}")):
             name = unquoted(line.removesuffix("{}").strip().removesuffix(":"))
             keys[name] = []
-        else:
-            raise CommandError(f"failed to load security config: yaml: {line.partition(':')[0]}", LOADING)
+        # Anything else there is ignored by PicoClaw as well.
     return keys
 
 
@@ -78,7 +88,8 @@ def plain_key(key: str, config_path: str) -> str:
     path = os.path.realpath(os.path.join(folder, key.removeprefix("file://")))
     if not path.startswith(folder + "/"):
         raise CommandError("credential: file:// path escapes config directory", LOADING)
-    value = read_text(path).strip()
+    with open(path, encoding="utf-8") as file:
+        value = file.read().strip()
     if not value:
-        raise CommandError(f"credential: {key} is missing or empty", LOADING)
+        raise CommandError(f'credential: credential file "{path}" is empty', LOADING)
     return value

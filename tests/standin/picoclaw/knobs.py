@@ -9,7 +9,7 @@ Nothing is set by arguments, so that the code under test can't come to depend on
     exit             exit status after the answer; negative: die of that signal
     panic            true: a Go trace on stderr, exit status 2
     llm_error        401, 500, ...: the model's server refuses with this status
-    retry_scale      times the 2 s and 4 s that 0.2.9 waits before it asks a failing server again, default 0
+    retry_scale      times the 2 s and 4 s that 0.2.9 waits before it asks a server again that is not there, default 0
     empty            true: no text in the answer, exit status 0
     no_response      true: the text for a model that says nothing, exit status 0
     tool_limit       true: the text for too many tool calls, exit status 0

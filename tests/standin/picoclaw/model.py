@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from keys import plain_key
@@ -63,10 +64,10 @@ def open_model(entry: Json) -> Model:
 
 
 def ask_model(model: Model, messages: list[Json], retry_scale: float) -> str:
-    """Posts a chat completion and returns its text; 0.2.9 asks twice more when the server is down or failing."""
+    """Posts a chat completion and returns its text; 0.2.9 asks twice more when the server can't be reached."""
     status, body = post(model, messages)
     for pause in (2, 4) if LATEST else ():
-        if status in (0, 429) or status >= 500:
+        if status == 0:
             time.sleep(pause * retry_scale)
             status, body = post(model, messages)
     if status != 200:
@@ -84,12 +85,15 @@ def post(model: Model, messages: list[Json]) -> tuple[int, str]:
         headers["Authorization"] = f"Bearer {model.key}"
     connection = HTTPConnection(address, timeout=120)
     try:
-        request = dumps({"model": model.name, "messages": messages})
+        request = dumps({"model": model.name, "messages": messages}).encode("utf-8", "replace")
         connection.request("POST", f"/{path.rstrip('/')}/chat/completions", request, headers)
         response = connection.getresponse()
         return response.status, response.read().decode("utf-8", "replace")
-    except (OSError, HTTPException) as error:
-        return 0, f'failed to send request: Post "{model.api_base}/chat/completions": {error}'
+    except OSError as error:
+        what = f"dial tcp {address}: connect: {os.strerror(error.errno or 0).lower()}"
+        return 0, f'failed to send request: Post "{model.api_base}/chat/completions": {what}'
+    except HTTPException:
+        return 0, f'failed to send request: Post "{model.api_base}/chat/completions": EOF'
     finally:
         connection.close()
 

@@ -19,7 +19,7 @@ class Context:
 
 
 scan = _json.make_scanner(Context)  # type: ignore[attr-defined]
-encode = _json.make_encoder(None, repr, _json.encode_basestring, None, ": ", ", ", False, False, True)  # type: ignore[attr-defined]
+encode = _json.make_encoder(None, repr, _json.encode_basestring, None, ":", ",", False, False, True)  # type: ignore[attr-defined]
 
 
 def loads(text: str) -> Any:

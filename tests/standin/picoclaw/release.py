@@ -20,8 +20,13 @@ LOADING, CREATING, PROCESSING = "loading config", "creating provider", "processi
 
 
 class CommandError(Exception):
-    """Ends the command with exit status 1; the stage decides the wording."""
+    """Ends the command with exit status 1; the stage decides the wording.
 
-    def __init__(self, detail: str, stage: str = "") -> None:
+    The usage is what is told besides, on stderr; None for the usage itself. 0.2.9 tells it to who gave a wrong flag
+    only, 0.2.4 whatever went wrong.
+    """
+
+    def __init__(self, detail: str, stage: str = "", usage: str | None = "" if LATEST else None) -> None:
         super().__init__(detail)
         self.stage = stage
+        self.usage = usage

@@ -8,7 +8,7 @@ import time
 from children import start_children
 from knobs import knobs_for
 from model import Model, ask_model, llm_failure
-from release import FIRST, LATEST, LOGO
+from release import FIRST, LATEST, LOGO, CommandError
 from session import Session
 from streams import Log, append_text, err, log, out, write_text
 
@@ -30,7 +30,7 @@ MOST_REMEMBERED = 1 << 20
 SLASH_COMMANDS = {
     "show list switch": True,
     "help start check clear use reload subagents": not FIRST,
-    "context": LATEST,
+    "context stop": LATEST,
 }
 
 
@@ -47,13 +47,13 @@ class Run:
         """Works on one task, prints the answer and returns the exit status."""
         knobs = knobs_for(task)
         session = Session(self.workspace, self.wanted_session, knobs.get("meta_race", 0))
+        log.write("info", f"Processing message from cli:cron: {task[:80]}")
         own_answer = answer_without_model(task, self.model)
         if own_answer is not None:
             self.record(knobs.get("command_log"), task, session)
             out(f"\n{LOGO} {own_answer}\n")
             return 0
         self.record(knobs.get("log"), task, session)
-        log.write("info", f"Processing message from cli:user: {task[:80]}")
         session.add("user", task)
         self.write_files(knobs.get("write_files", {}))
         output = start_children(knobs, self.workspace) if "exec" in knobs or "clean_env_child" in knobs else ""
@@ -61,7 +61,12 @@ class Run:
         if knobs.get("panic"):
             err("panic: runtime error: invalid memory address or nil pointer dereference\n\ngoroutine 1 [running]:\n")
             return 2
-        answer = self.compose(knobs, task, session.messages, output)
+        try:
+            answer = self.compose(knobs, task, session.messages, output)
+        except CommandError as failure:
+            log.write("error", f"LLM call failed error={failure}")
+            raise
+        log.write("info", f"Response: {answer[:120].decode('utf-8', 'replace')}")
         session.add("assistant", answer[:MOST_REMEMBERED].decode("utf-8", "replace"))
         session.close()
         return finish(knobs, answer)
@@ -87,8 +92,6 @@ class Run:
     def compose(self, knobs: Json, task: str, messages: list[Json], output: str) -> bytes:
         """Returns the answer; raises CommandError when the model's server does not give one."""
         if "llm_error" in knobs:
-            for pause in (2, 4) if LATEST and knobs["llm_error"] >= 500 else ():
-                time.sleep(pause * knobs.get("retry_scale", 0))
             raise llm_failure(knobs["llm_error"], '{"error":{"message":"scripted"}}')
         if knobs.get("huge"):
             return huge_answer(knobs["huge"])
@@ -106,12 +109,14 @@ class Run:
 
 
 def answer_without_model(task: str, model: Model) -> str | None:
-    """Answers what PicoClaw takes for a command of its own; None: a task for the model."""
-    name, _, rest = task[1:].partition(" ")
+    """Answers what PicoClaw takes for a command of its own, in other words than it; None: a task for the model."""
+    name, *words = task[1:].split() or [""]
+    if not FIRST:
+        name = name.lower().partition("@")[0]
     known = [command for commands, present in SLASH_COMMANDS.items() if present for command in commands.split()]
     if task[0] not in ("/" if FIRST else "/!") or name not in known:
         return None
-    if (name, rest.strip()) != ("show", "model"):
+    if name != "show" or words[:1] != ["model"]:
         return f"Usage: /{name}"
     return f"Current model: {model.name}" if FIRST else f"Current Model: {model.name} (Provider: {model.provider})"
 

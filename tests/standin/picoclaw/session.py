@@ -24,13 +24,12 @@ class Session:
     """The history of one conversation: a JSON file written at the end in 0.1.2, JSON lines written at once later."""
 
     def __init__(self, workspace: str, wanted: str, meta_race: float) -> None:
-        explicit = wanted.startswith(EXPLICIT)
-        self.key = wanted if FIRST or explicit else SHARED
+        self.key = wanted if FIRST or wanted.startswith(EXPLICIT) else SHARED
         self.folder = os.path.join(workspace, "sessions")
         self.path = self.path_of(self.key)
         self.meta_race = meta_race
         self.messages = history(self.path)
-        if LATEST and explicit and not self.messages:  # 0.2.7 to 0.2.9 take over what the old shared session holds
+        if LATEST and not self.messages:  # 0.2.7 to 0.2.9 take over what the old shared session holds
             for message in history(self.path_of(OLD_SHARED)):
                 self.add(message["role"], message["content"])
 

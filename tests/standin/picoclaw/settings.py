@@ -6,7 +6,7 @@ import os
 import time
 
 from keys import attach_keys, numbered, security_path
-from plain_json import dumps, loads
+from plain_json import loads
 from release import FIRST, HOME, LATEST, LOADING, SCHEMA, CommandError
 from streams import log, read_text, write_text
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 DEFAULT_LOG_LEVEL = "info" if FIRST else "warn" if LATEST else "fatal"
 ENVIRONMENT = "PICOCLAW_AGENTS_DEFAULTS_"
-BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+BOOLEANS = {
+    word: word[0] in "1tT" for word in ("1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False")
+}
 KNOWN_FIELDS = {
     "": "version isolation agents session evolution channel_list model_list gateway events hooks tools heartbeat"
     " devices voice build_info",
@@ -65,29 +67,35 @@ def load_config() -> Json:
     if not os.path.exists(path):
         if not FIRST:
             log.write("warn", f"config file not found, using default config path={path}")
-        log.configure(DEFAULT_LOG_LEVEL)
         return base
     config = {**base, **in_current_schema(path, parse(path))}
     given_defaults = config["agents"].get("defaults", {})
     config["agents"] = {**config["agents"], "defaults": {**base["agents"]["defaults"], **given_defaults}}
     apply_environment(config["agents"]["defaults"])
-    level = "" if FIRST else os.environ.get("PICOCLAW_LOG_LEVEL") or config.get("gateway", {}).get("log_level")
-    log.configure(level or DEFAULT_LOG_LEVEL)
     return config
+
+
+def log_level(config: Json) -> str:
+    named = "" if FIRST else os.environ.get("PICOCLAW_LOG_LEVEL") or config.get("gateway", {}).get("log_level")
+    return named or DEFAULT_LOG_LEVEL
 
 
 def parse(path: str) -> Json:
     try:
         return loads(read_text(path))
     except ValueError as error:
+        problem = "" if FIRST else "config.json syntax error at " if LATEST else "failed to detect config version: "
         if LATEST:
-            log.write("error", f"Malformed config file: {error}")
-        raise CommandError(f"config.json syntax error: {error}", LOADING) from None
+            log.write("error", f"Malformed config file: {problem}{error}")
+        raise CommandError(f"{problem}{error}", LOADING) from None
 
 
 def in_current_schema(path: str, config: Json) -> Json:
     """Returns the settings as this version has them, after rewriting the files of an older one."""
     if FIRST:
+        return config
+    if not config:
+        log.write("warn", "content is [{}]")
         return config
     found = config.get("version", 0)
     if found > SCHEMA:
@@ -95,14 +103,16 @@ def in_current_schema(path: str, config: Json) -> Json:
     if found < SCHEMA:
         log.write("info", f"config migrate start from={found} to={SCHEMA}")
         migrate(config)
+    config.setdefault("model_list", [])
     if LATEST:
-        refuse_unknown_fields(config)
+        refuse_unknown_fields(config, migrated=found < SCHEMA)
     if found < SCHEMA:
         back_up(path)
-    attach_keys(config.setdefault("model_list", []), path)
+    attach_keys(config["model_list"], path)
     if found < SCHEMA:
+        if not LATEST:
+            log.write("info", f"config migrate success from={found} to={SCHEMA}")
         save_config(path, config)
-        log.write("info", f"config migrate success from={found} to={SCHEMA}")
     return config
 
 
@@ -123,13 +133,18 @@ def migrate(config: Json) -> None:
         entry["api_keys"] = entry.get("api_keys") or [key for key in [entry.pop("api_key", "")] if key]
 
 
-def refuse_unknown_fields(config: Json) -> None:
-    places = [("", config), ("agents.defaults.", config.get("agents", {}).get("defaults", {}))]
-    places += [("model_list.", entry) for entry in config.get("model_list", [])]
-    unknown = {where + name for where, fields in places for name in fields if name not in KNOWN_FIELDS[where].split()}
+def refuse_unknown_fields(config: Json, *, migrated: bool) -> None:
+    """Knows what may stand in three places. The real one looks everywhere."""
+    defaults = config.get("agents", {}).get("defaults", {})
+    places = [("", "", config), ("agents.defaults.", "agents.defaults.", defaults)]
+    places += [("model_list.", f"model_list[{index}].", entry) for index, entry in enumerate(config["model_list"])]
+    unknown = {
+        where + name for kind, where, fields in places for name in fields if name not in KNOWN_FIELDS[kind].split()
+    }
     if unknown:
         detail = f"config.json contains unknown field(s): {', '.join(sorted(unknown))}"
-        log.write("error", f"Failed to load config: {detail}")
+        if not migrated:
+            log.write("error", f"Failed to load config: {detail}")
         raise CommandError(detail, LOADING)
 
 
@@ -148,9 +163,14 @@ def save_config(path: str, config: Json) -> None:
     if not FIRST:
         lines = ["model_list:"]
         for name, entry in numbered(config["model_list"]):
-            keys = ", ".join(dumps(key) for key in entry.get("api_keys", []))
-            lines += [f"  {dumps(name)}:", f"    api_keys: [{keys}]"] if keys else [f"  {name}: {{}}"]
-        write_text(security_path(path), "\n".join(lines) + "\n", 0o600)
+            keys = entry.get("api_keys")
+            if keys:
+                lines += [f"  {name}:", "    api_keys:", *(f"      - {key}" for key in keys)]
+            elif LATEST:
+                lines.append(f"  {name}: {{}}")
+        write_text(security_path(path), "\n".join(lines if lines[1:] else ["model_list: {}"]) + "\n", 0o600)
+        if not LATEST:
+            log.write("info", f"saving config to {path}")
         bare = [{name: entry[name] for name in entry if name != "api_keys"} for entry in config["model_list"]]
         config = {**config, "model_list": bare}
     import json
@@ -165,7 +185,9 @@ def apply_environment(defaults: Json) -> None:
     tools = [] if FIRST else [f"PICOCLAW_TOOLS_{tool}_ENABLED" for tool in ("MESSAGE", "SPAWN", "EXEC", "WEB")]
     for name in [ENVIRONMENT + "RESTRICT_TO_WORKSPACE", *tools]:
         value = os.environ.get(name, "")
-        if value and value.lower() not in BOOLEANS:
-            raise CommandError(f'env: {name}: strconv.ParseBool: parsing "{value}": invalid syntax', LOADING)
+        if value and value not in BOOLEANS:
+            field = "Enabled" if name in tools else "RestrictToWorkspace"
+            problem = f'parse error on field "{field}" of type "bool": strconv.ParseBool: parsing "{value}"'
+            raise CommandError(f"env: {problem}: invalid syntax", LOADING)
         if value and name not in tools:
-            defaults["restrict_to_workspace"] = BOOLEANS[value.lower()]
+            defaults["restrict_to_workspace"] = BOOLEANS[value]
