@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.skill.watch import Watch
 from tests.skill.worker import Worker
 from tests.standin import executable
 from tests.standin.mock_llm import MockLLM
+from tests.worker.test_runner_disk import mounted, only_root
 
 KEY = "sk-test-4f8a1c55d0b94e7f"
 ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
@@ -110,6 +112,37 @@ async def test_without_a_key_no_host_is_touched(desk: Desk) -> None:
     done = await desk.run("deploy.sh", "203.0.113.1", "nobody", ARCH)
     assert done.status == 9
     assert "key_missing" in done.err and "ANTHROPIC_API_KEY" in done.err
+
+
+async def test_a_server_in_the_house_may_want_no_key_and_one_elsewhere_never(
+    desk: Desk, github: GitHub, llm: MockLLM, worker: Worker
+) -> None:
+    desk.env.pop("MY_KEY")
+    desk.write()
+    done = await desk.run("deploy.sh", *worker.login, ARCH)
+    assert (done.status, f"MY_KEY is not set, so this worker has no key for {llm.base_url}." in done.err) == (0, True)
+
+    desk.defaults |= {"api_base": "http://api.example.com/v1"}
+    desk.write()
+    refused = await desk.run("deploy.sh", *worker.login, ARCH)
+    assert (refused.status, ": key_missing: " in refused.err) == (9, True), refused
+
+
+@only_root
+async def test_a_binary_that_has_no_room_here_is_not_kept(
+    desk: Desk, github: GitHub, worker: Worker, tmp_path: Path
+) -> None:
+    desk.write()
+    github.publish(UPSTREAM, "v0.3.0", picoclaw_files(b"#" * 4_000_000))
+    small = tmp_path / "small"
+    small.mkdir()
+    with mounted(small, "-t", "tmpfs", "-o", "size=1m", "none"):
+        done = await desk.run("deploy.sh", *worker.login, ARCH, TMPDIR=str(small))
+        assert (done.status, done.err.splitlines()[-1].split(": ")[2]) == (6, "disk_full"), done
+        github.publish(UPSTREAM, "v0.3.1", picoclaw_files(os.urandom(2_000_000)))
+        done = await desk.run("deploy.sh", *worker.login, ARCH, TMPDIR=str(small))
+        assert (done.status, done.err.splitlines()[-1].split(": ")[2]) == (6, "disk_full"), done
+    assert not (desk.home / "cache").exists()
 
 
 async def test_provider_and_key_variable_of_the_environment_come_first(

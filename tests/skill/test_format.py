@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.servers import NOBODY
 from tests.skill.desk import SCRIPTS, SKILL
 
 from picoclaw_fleet.config.file import DEFAULT_PATH, TEMPLATE
 from picoclaw_fleet.config.model import Defaults, FleetConfig, HostConfig
-from picoclaw_fleet.worker.model_access import ModelAccess
+from picoclaw_fleet.errors import HostError
+from picoclaw_fleet.worker.model_access import ModelAccess, model_access
 from picoclaw_fleet.worker.model_table import PROVIDERS
 from picoclaw_fleet.worker.picoclaw_config import settings_for
 
@@ -62,6 +66,23 @@ def test_picoclaw_gets_the_very_settings_that_the_server_writes(
     usual = model or PROVIDERS[provider].model
     expected = settings_for(version, ModelAccess(provider, usual, api_base, "THE_KEY", 'a"key\\'), has_owner=False)
     assert parcel.read_bytes() == f"{expected.digest}\n".encode() + expected.as_stdin()
+
+
+@pytest.mark.parametrize(
+    "api_base",
+    ["http://127.0.0.1:1/v1", "https://vllm.lan/v1", "http://ollama:11434", "http://8.8.8.8/v1", "https://api.x.ai"],
+)
+def test_a_key_may_be_missing_where_it_may_be_for_the_server(tmp_path: Path, api_base: str) -> None:
+    config = tmp_path / "fleet.json"
+    config.write_text(json.dumps({"hosts": [], "defaults": {"provider": "local", "api_base": api_base}}))
+    asked = [sys.executable, SCRIPTS / "fleet_json.py", "host", config, "h", "u"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=20)
+    host = replace(NOBODY, provider="local", model="m", api_base=api_base)
+    if "keyless yes" in done.stdout.splitlines():
+        assert model_access(host).key == ""
+    else:
+        with pytest.raises(HostError):
+            model_access(host)
 
 
 def test_the_scripts_know_every_key_of_the_fleet_config() -> None:

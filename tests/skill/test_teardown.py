@@ -30,10 +30,12 @@ async def test_what_deploy_did_is_undone(desk: Desk, github: GitHub, any_worker:
     assert (await desk.run("deploy.sh", *any_worker.login, ARCH)).status == 0
     assert ".local/bin" in rc.read_text()
 
-    done = await desk.run("teardown.sh", *any_worker.login)
+    # The hosts are on this machine, and look for the key in its /tmp.
+    done = await desk.run("teardown.sh", *any_worker.login, TMPDIR="/tmp")
 
     assert done.status == 0, done
     assert "removed: .local/bin/picoclaw\n" in done.out
+    assert "holds the key" not in done.out
     assert any_worker.files_with(KEY) == []
     assert [path.name for path in any_worker.fleet.iterdir()] == ["manifest"]  # what purge would have to know
     assert rc.read_text() == "alias ll='ls -l'\n"

@@ -12,8 +12,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit
 read_key() {
   API_KEY_ENV=$(key_variable) || exit
   local key=${API_KEY_ENV:+${!API_KEY_ENV:-}}
-  case $key:$api_base in
-    :http://*) API_KEY_ENV='' ;; # a server in the house may want no key
+  case $key:$keyless in
+    :yes)
+      [ -z "$API_KEY_ENV" ] || note "$API_KEY_ENV is not set, so this worker has no key for $api_base."
+      API_KEY_ENV='' ;;
     :*) give_up "$KEY_MISSING" key_missing "${API_KEY_ENV:-the variable that API_KEY_ENV names} is not set. Set it to the key of $provider." ;;
     *[![:graph:]]*:*) give_up "$USAGE" usage "$API_KEY_ENV holds blanks or control characters, so it is no key." ;;
   esac

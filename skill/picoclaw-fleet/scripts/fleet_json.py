@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import ipaddress
 import json
 import os
 import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn, cast
+from urllib.parse import urlsplit
 
 Json = dict[str, Any]
 
@@ -170,6 +172,8 @@ def print_host(path: str, host: str, user: str) -> None:
     for key in ("provider", "api_key_env", "model", "api_base", "slots", "release_repo", "version", "github_api"):
         if own.get(key):
             say(f"{key} {own[key]}")
+    if own.get("api_base") and is_nearby(own["api_base"]):
+        say("keyless yes")
     if own.get("allow_unverified"):
         say("allow_unverified yes")
     for name, value in own["env"].items():
@@ -180,10 +184,13 @@ def print_host(path: str, host: str, user: str) -> None:
 
 
 def find(config: Json, host: str, user: str) -> Json:
-    """The first host of that name or address where that user logs in; {} when there is none."""
+    """The host of that name; else the first of that address where that user logs in; {} when there is none."""
+    for entry in config["hosts"]:
+        if host == entry["name"]:
+            return entry
     for entry in config["hosts"]:
         login = entry.get("user") or config["defaults"].get("user", "")
-        if host in (entry["name"], entry["host"]) and (not user or login in ("", user)):
+        if host == entry["host"] and (not user or login in ("", user)):
             return entry
     return {}
 
@@ -195,6 +202,15 @@ def over(defaults: Json, entry: Json) -> Json:
         for key in ("api_key_env", "model", "api_base"):
             base.pop(key, None)
     return {**base, **entry, "env": {**defaults.get("env", {}), **entry.get("env", {})}}
+
+
+def is_nearby(api_base: str) -> bool:
+    """Whether it is a server on loopback or in a private network, which may want no key."""
+    name = urlsplit(api_base).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_private
+    except ValueError:
+        return "." not in name or name.endswith((".local", ".lan", ".internal", ".localhost"))
 
 
 def print_ssh(config: Json, own: Json) -> None:

@@ -15,7 +15,8 @@ leave() { # no ssh of ours and no file stays behind
   rm -rf "$scratch"
 }
 
-scratch=$(mktemp -d "${TMPDIR:-/tmp}/picoclaw-fleet.XXXXXX") || exit "$HOST_TROUBLE"
+# Not picoclaw*: a teardown looks for the key in what is named so on the host, which may be this machine.
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/fleet.XXXXXX") || exit "$HOST_TROUBLE"
 trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -30,6 +31,12 @@ give_up() { # CODE REASON TEXT
   note "$2: $3"
   exit "$1"
 }
+
+no_room() {
+  give_up "$HOST_TROUBLE" disk_full "there is no room for temporary files in ${TMPDIR:-/tmp} of this machine."
+}
+
+{ echo >"$scratch/room"; } 2>/dev/null || no_room
 
 new_nonce() {
   LC_ALL=C tr -dc 0-9a-f </dev/urandom | head -c 16
@@ -61,7 +68,8 @@ config_path() {
 # --- one host ---------------------------------------------------------------------------------------------------------
 
 # Sets `ssh` and `there`, the words that reach the host, and what the fleet config says about it: connect_timeout, slots, provider,
-# api_key_env, model, api_base, release_repo, version, github_api, allow_unverified, worker_env (NAME=VALUE lines).
+# api_key_env, model, api_base, release_repo, version, github_api, allow_unverified, worker_env (NAME=VALUE lines), and
+# keyless, where api_base is a server that may want no key.
 # Sets `secrets` too, a line each. A host that the config does not have is reached all the same.
 aim() { # HOST USER [SSH_KEY]
   case $1 in
@@ -70,7 +78,7 @@ aim() { # HOST USER [SSH_KEY]
   host=$1
   local config line value variable address=$1 user=$2
   config=$(config_path)
-  connect_timeout=10 slots=0 provider=anthropic api_key_env='' model='' api_base=''
+  connect_timeout=10 slots=0 provider=anthropic api_key_env='' model='' api_base='' keyless=''
   release_repo='' version='' github_api='' allow_unverified='' worker_env='' secrets=''
   ssh=(ssh -T -a -x)
   # shellcheck disable=SC2206  # several options in one variable
@@ -93,7 +101,7 @@ aim() { # HOST USER [SSH_KEY]
   fi
   if [ "${PROVIDER:-$provider}" != "$provider" ]; then
     # A key goes to the provider that it was meant for and to no other.
-    provider=$PROVIDER api_key_env='' model='' api_base=''
+    provider=$PROVIDER api_key_env='' model='' api_base='' keyless=''
   fi
   variable=$(key_variable) || exit
   secrets+=${variable:+${!variable:-}}
@@ -126,20 +134,23 @@ on_host() { # SECONDS "SCRIPT..." WORD...
   # either: nobody would end it who has to end before its stdin does.
   rm -f "$scratch/feed"
   mkfifo "$scratch/feed"
-  cat "$scratch/script" - <&6 >"$scratch/feed" 6<&- &
+  cat "$scratch/script" - <&6 >"$scratch/feed" 2>/dev/null 6<&- &
   feed_pid=$!
   "${ssh[@]}" -- "$there" "sh -c 'eval \"\$(dd bs=1 count=$(size "$scratch/script") 2>/dev/null)\"' fleet$words" \
     <"$scratch/feed" 2>"$scratch/said" 6<&- &
   ssh_pid=$!
   kill_after "$seconds" "$ssh_pid" >/dev/null 2>&1 6<&- &
   watch_pid=$!
-  wait "$ssh_pid"
+  # Bash tells of whoever was killed. Only that is kept quiet: a trap that comes meanwhile has something to say.
+  wait "$ssh_pid" 2>/dev/null
   status=$?
-  kill "$watch_pid"
-  kill -9 "$feed_pid" # while a job is being stopped the other signals are ignored
-  wait "$watch_pid" "$feed_pid"
+  {
+    kill "$watch_pid"
+    kill -9 "$feed_pid" # while a job is being stopped the other signals are ignored
+    wait "$watch_pid" "$feed_pid"
+  } 2>/dev/null
   return "$status"
-} 6<&0 2>/dev/null
+} 6<&0
 
 kill_after() { # SECONDS PID
   trap 'kill "$!"; exit' TERM

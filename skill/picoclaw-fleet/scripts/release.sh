@@ -19,7 +19,12 @@ download() { # URL FILE ACCEPT SECONDS [TOKEN]
         --connect-timeout 10 --max-time "$4" --speed-limit 1000 --speed-time 30 --max-filesize "$MOST_BYTES" \
         --user-agent picoclaw-fleet --header "Accept: $3" --dump-header "$scratch/headers" --output "$2" \
         --write-out '%{http_code}' "$1" 2>"$scratch/curl"
-  ) || failed "the download from $(echo "$1" | cut -d / -f 3) broke off ($(tail -n 1 "$scratch/curl" | cut -c 1-200)). Try again."
+  )
+  case $? in
+    0) ;;
+    23) no_room ;;
+    *) failed "the download from $(echo "$1" | cut -d / -f 3) broke off ($(tail -n 1 "$scratch/curl" | cut -c 1-200)). Try again." ;;
+  esac
   case $status in
     403 | 429) ! refused_for_now || give_up "$NO_RELEASE" rate_limited "GitHub allows no more requests until $(end_of_limit). Try again then, or set GITHUB_TOKEN." ;;
   esac
@@ -141,7 +146,7 @@ unpack() {
         -*) ;;
         *) failed "the picoclaw in $asset is a link." ;;
       esac
-      tar -xzOf "$scratch/download" -- "$member" | head -c "$MOST_BYTES" >"$scratch/picoclaw" ;;
+      tar -xzOf "$scratch/download" -- "$member" | head -c "$MOST_BYTES" 2>/dev/null >"$scratch/picoclaw" || no_room ;;
     *) mv "$scratch/download" "$scratch/picoclaw" ;;
   esac
   [ -s "$scratch/picoclaw" ] || failed "the picoclaw in $asset is empty."

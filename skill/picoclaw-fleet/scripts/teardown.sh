@@ -15,8 +15,7 @@ variable=$(key_variable) || exit
 purge=-
 [ "${PICOCLAW_PURGE:-}" != 1 ] || purge=purge
 # The key goes over stdin: the host looks for it, and says where it still is.
-printf '%s\n' "${variable:+${!variable:-}}" >"$scratch/key"
-step 120 removal.sh remove "$purge" "PROVIDER${variable:+|$variable}" <"$scratch/key"
+step 120 removal.sh remove "$purge" "PROVIDER${variable:+|$variable}" <<<"${variable:+${!variable:-}}"
 expect_done "$?"
 heard_all removed | sed 's/^/removed: /'
 heard_all kept | sed 's/^/kept: /'
