@@ -16,6 +16,7 @@ from tests.skill.watch import Watch
 from tests.skill.worker import Worker
 from tests.standin import API_KEY
 from tests.worker.site import processes_with, wait_for_exit
+from tests.worker.test_runner_disk import mounted, only_root
 
 from picoclaw_fleet.text.secret_shapes import KEY_SHAPES
 
@@ -35,7 +36,7 @@ async def test_each_outcome_has_its_exit_code_on_every_kind_of_host(desk: Desk, 
 
     any_worker.knobs(partial="half of it", slow=30)
     late = await desk.run("dispatch.sh", *any_worker.login, "dawdle", 1)
-    assert (late.status, "half of it" in late.out) == (124, True), late
+    assert (late.status, late.out.split("---")[0].strip()) == (124, "half of it"), late
     assert "timed_out (timeout): it was stopped after 1 s" in late.err
 
     assert (any_worker.jobs(), desk.leftovers) == ([], [])
@@ -116,8 +117,34 @@ async def test_what_cannot_be_told_apart_is_given_back_whole(desk: Desk, worker:
     worker.with_picoclaw(stdout_bytes="no lobster here\n")
     done = await desk.run("dispatch.sh", *worker.login, "say it")
     assert done.status == 0
-    assert done.out.endswith("\nno lobster here\n")
+    assert done.out == "no lobster here\n"
     assert "could not be told apart" in done.err
+
+
+@pytest.mark.parametrize(("answer", "status"), [(" \n", 1), ("It said:The model returned an empty response.", 0)])
+async def test_an_answer_is_none_only_where_it_is_blank_or_begins_as_picoclaws_excuses(
+    desk: Desk, worker: Worker, answer: str, status: int
+) -> None:
+    worker.with_picoclaw(reply=answer)
+    done = await desk.run("dispatch.sh", *worker.login, "say it")
+    assert done.status == status, done
+
+
+async def test_a_name_of_the_config_is_that_host_whoever_logs_in(desk: Desk, worker: Worker) -> None:
+    stranger = await desk.run("dispatch.sh", worker.host.name, "nobody-of-that-name", "try")
+    assert (stranger.status, ": auth_failed: " in stranger.err) == (3, True), stranger
+
+
+@only_root
+async def test_without_room_for_temporary_files_here_no_host_is_blamed(desk: Desk, tmp_path: Path) -> None:
+    desk.write()
+    small = tmp_path / "small"
+    small.mkdir()
+    with mounted(small, "-t", "tmpfs", "-o", "size=4k", "none"):
+        (small / "full").write_bytes(b"x" * os.statvfs(small).f_bavail * os.statvfs(small).f_bsize)
+        done = await desk.run("dispatch.sh", "203.0.113.1", "nobody", "a task", TMPDIR=str(small))
+    words = f"disk_full: there is no room for temporary files in {small} of this machine.\n"
+    assert (done.status, done.out, done.err) == (6, "", f"dispatch.sh: {words}")
 
 
 async def test_a_host_that_cannot_be_reached_or_trusted_gets_nothing(
@@ -220,13 +247,15 @@ async def test_a_terminated_dispatch_stops_its_job(desk: Desk, worker: Worker) -
             [str(SCRIPTS / "dispatch.sh"), *worker.login, "long"],
             env=desk.env,
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
         )
         async with process:
             await anyio.Path(worker.home / "up").read_text()
             process.terminate()
+            assert process.stderr is not None
+            said = b"".join([piece async for piece in process.stderr]).decode()
             assert await process.wait() == 143
     (job,) = worker.jobs()
+    assert said == f"dispatch.sh: {worker.host.address}: stopping {job} on the host.\n"
     assert (worker.fleet / "jobs" / job / "outcome").read_text().startswith("cancelled")
     assert (worker.fleet / "jobs" / job / "closed").exists()
     assert desk.leftovers == []

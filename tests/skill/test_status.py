@@ -40,6 +40,7 @@ async def test_each_host_has_its_row_in_the_order_of_the_config(tmp_path: Path, 
     assert rows[1]["memory_free_mb"] > 0 and rows[1]["disk_free_mb"] > 0 and rows[1]["load"] >= 0
     lines = table.out.splitlines()
     assert [line.split()[:2] for line in lines[1:]] == [[row["name"], row["picoclaw"]] for row in rows]
+    assert [line.split()[5] for line in lines[1:]] == ["-", "0/2", "0/2", "0/2"]
     assert (done.status, table.status, desk.leftovers) == (0, 0, [])
 
 

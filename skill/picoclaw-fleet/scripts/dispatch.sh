@@ -154,6 +154,10 @@ find_answer() {
   ' "$scratch/out" >"$scratch/answer"
 }
 
+printed() { # what it printed, without the boxes that it begins with since 0.2.1
+  cleaned <"$scratch/out" | LC_ALL=C sed -E $'1,8{/^( |\342[\224-\226][\200-\277])*$/d;}'
+}
+
 show_part() { # TITLE FILE
   [ -s "$2" ] || return 0
   printf -- '--- %s\n' "$1"
@@ -162,11 +166,12 @@ show_part() { # TITLE FILE
 
 canned_failure() { # an answer that came with exit status 0 and is none
   local text
-  text=$(cleaned <"$scratch/answer" | head -c 500)
-  case ${#text}:$text in
-    0:* | *:"I've completed processing but have no response to give."*) echo empty_answer ;;
-    *:'The model returned an empty response.'*) echo empty_answer ;;
-    *:"I've reached \`max_tool_iterations\`"*) echo agent_error ;;
+  text=$(cleaned <"$scratch/answer" | head -c 2000 | LC_ALL=C tr -s '[:space:]' ' ')
+  [ ${#text} -le 400 ] || return
+  case ${text# } in
+    '' | "I've completed processing but have no response to give."*) echo empty_answer ;;
+    'The model returned an empty response.'*) echo empty_answer ;;
+    "I've reached \`max_tool_iterations\`"*) echo agent_error ;;
   esac
 }
 
@@ -198,10 +203,9 @@ judge() {
   elif find_answer; then
     reason=$(canned_failure)
     [ -z "$reason" ] || because='PicoClaw ended well, but without a usable answer.'
-  elif [ ! -s "$scratch/out" ]; then
+  elif printed >"$scratch/answer" && [ ! -s "$scratch/answer" ]; then
     reason=empty_answer because='PicoClaw ended well, but without an answer.'
   else
-    cp "$scratch/out" "$scratch/answer"
     note "PicoClaw's answer could not be told apart; this is all that it printed."
   fi
   [ -n "$reason" ] || exit_code=0
@@ -213,7 +217,7 @@ print_report() {
   if [ "$exit_code" -eq 0 ]; then
     cleaned <"$scratch/answer"
   else
-    cleaned <"$scratch/out"
+    printed
     show_part 'end of the session' "$scratch/tail"
   fi
   show_part stderr "$scratch/err" >&2
@@ -233,6 +237,8 @@ stop_job() { # STATUS
   kill $(jobs -p) 2>/dev/null
   note "stopping $id on the host."
   call 30 stop "$id"
+  LC_ALL=C grep -aqE "^$nonce (ended|runner_missing)" "$reply" ||
+    note "whether it was stopped is not known; its guard ends it in time."
   exit "$1"
 }
 

@@ -103,9 +103,10 @@ print_table() {
       value=${field#*=}
       printf -v "${field%%=*}" %s "$value"
     done <<<"$line"$'\037'
+    [ -z "$running" ] || running+=/$((running + free_slots))
     # shellcheck disable=SC2059
     printf "$columns" "$name" "$picoclaw" "${version:--}" "${arch:--}" "${load:--}" \
-      "${running:--}/$([ -z "$running" ] || echo $((running + free_slots)))" "${memory_free_mb:--}" "${disk_free_mb:--}" \
+      "${running:--}" "${memory_free_mb:--}" "${disk_free_mb:--}" \
       "${reason:--}${message:+: $message}"
   done
 }
