@@ -293,14 +293,15 @@ heard() { answer_to "$nonce" "$1" "$scratch/answer"; }
 heard_all() { LC_ALL=C sed -n "s/^$nonce $1 //p" "$scratch/answer" | cleaned; }
 
 expect_done() { # STATUS of the step: gives up with the host's reason, or ours
-  local words
+  local words holder pid
   # shellcheck disable=SC2086  # words
   if words=$(heard failed); then
     heard_all '|' >&2
     words=$(printf '%s\n' "$words" | cleaned)
     trouble $words
   elif words=$(heard locked); then
-    give_up "$BUSY" locked "${words#* * } is at work there. Try again when that is done, or in a minute."
+    IFS=: read -r holder pid words <<<"${words#* * }"
+    give_up "$BUSY" locked "$holder${pid:+, process $pid} is at work there. Try again when that is done, or in a minute."
   fi
   expect_answer "$1" "$nonce" 'done' "$scratch/answer"
 }
