@@ -19,6 +19,8 @@ from tests.servers import NOBODY, ClientKey, DropbearServer, OpenSshServer
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import Pool
+from picoclaw_fleet.transport.route import next_hop
+from picoclaw_fleet.transport.ssh_config import read_settings
 
 ACCEPTED = "Accepted publickey"
 
@@ -138,6 +140,37 @@ async def test_two_hops_in_the_ssh_config(server: OpenSshServer, key: ClientKey,
     assert server.count(ACCEPTED) == 3
 
 
+async def test_a_jump_host_is_looked_up_as_it_is_written(
+    server: OpenSshServer, key: ClientKey, inner: Host, own_home: Path
+) -> None:
+    (own_home / ".ssh" / "known_hosts").write_text(f"[{server.address}]:{server.port} {server.host_key()}\n")
+    (own_home / ".ssh" / "config").write_text(
+        f"Host Gate\n  HostName {server.address}\n  Port {server.port}\n  User {server.user}\n"
+    )
+    async with Pool() as pool:
+        assert (await pool.run(replace(inner, jump="Gate"), "echo in")).stdout == b"in\n"
+
+
+@pytest.mark.parametrize(
+    ("jump", "user", "address", "port"),
+    [
+        ("Gate", "", "Gate", 0),
+        ("me@gate:2222", "me", "gate", 2222),
+        ("me@lan.example@gate", "me@lan.example", "gate", 0),
+        ("ssh://me@gate:2222", "me", "gate", 2222),
+        ("me@[fe80::1%eth0]:2222", "me", "fe80::1%eth0", 2222),
+    ],
+)
+def test_a_jump_host_that_is_written_out_may_have_a_user_and_a_port(
+    own_home: Path, jump: str, user: str, address: str, port: int
+) -> None:
+    host = replace(NOBODY, jump=jump)
+    hop = next_hop(host, read_settings(host, lambda _: None), lambda _: None)
+
+    assert hop is not None
+    assert (hop.user, hop.address, hop.port) == (user, address, port)
+
+
 async def test_a_jump_of_none_overrides_the_ssh_config(server: OpenSshServer, inner: Host, own_home: Path) -> None:
     (own_home / ".ssh" / "config").write_text("Host *\n  ProxyJump nowhere.invalid\n")
     async with Pool() as pool:
@@ -188,6 +221,13 @@ async def test_a_host_that_is_its_own_jump_host_is_refused(gate: Host) -> None:
             await pool.run(itself, "true")
 
 
+async def test_what_has_the_address_of_its_jump_host_may_be_another_machine(gate: Host, inner: Host) -> None:
+    """Behind it, in a network of its own."""
+    async with Pool({"gate": gate}.get) as pool:
+        twin = replace(inner, address=gate.address, jump="gate")
+        assert (await pool.run(twin, "echo in")).stdout == b"in\n"
+
+
 async def test_what_fails_at_the_jump_host_is_told_of_the_host_behind_it(gate: Host, inner: Host) -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
@@ -215,10 +255,10 @@ async def test_what_the_jump_host_can_not_reach_is_told_as_such(gate: Host, inne
 
 async def test_a_jump_that_makes_no_sense(inner: Host) -> None:
     async with Pool() as pool:
-        with pytest.raises(HostError, match="not a name of a fleet host") as caught:
-            await pool.run(replace(inner, jump="user@:x"), "true")
-
-    assert caught.value.reason is Reason.UNREACHABLE
+        for jump in ("user@:x", "gate:65536", "user@fe80::1", "user@"):
+            with pytest.raises(HostError, match="not a name of a fleet host") as caught:
+                await pool.run(replace(inner, jump=jump), "true")
+            assert caught.value.reason is Reason.UNREACHABLE
 
 
 async def test_a_jump_host_stays_as_long_as_somebody_is_behind_it_and_goes_when_idle(

@@ -187,14 +187,15 @@ class Pool:
     async def _check_way(self, host: Host) -> None:
         """Refuse jump hosts that go in a circle, before their connections begin to wait for each other."""
         names: list[str] = []
-        places: set[tuple[str, int]] = set()
+        seen: set[Endpoint] = set()
         hop: Host | None = host
         while hop is not None:
             names.append(hop.name)
-            settings = await asyncio.to_thread(self._accesses.settings, hop)
-            if (settings.address, settings.port) in places:
+            # The same address is none: what one network calls 192.168.1.2 is another machine in the next.
+            if endpoint(hop) in seen:
                 raise faults.route_fault(host.name, f"its jump hosts go in a circle: {' -> '.join(names)}.")
-            places.add((settings.address, settings.port))
+            seen.add(endpoint(hop))
+            settings = await asyncio.to_thread(self._accesses.settings, hop)
             hop = next_hop(hop, settings, self._resolve)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.transport import faults
 from picoclaw_fleet.transport.ssh_config import Settings
+
+_LAST_PORT = 65535
+_PLACE = re.compile(r"(?:ssh://)?(?:([^/]+)@)?(?:\[([^\]/]+)\]|([^:@/\[\]]+))(?::(\d{1,5}))?/?")
 
 Resolve = Callable[[str], Host | None]
 
@@ -33,19 +36,16 @@ def next_hop(host: Host, settings: Settings, resolve: Resolve) -> Host | None:
 
 
 def _unlisted(host: Host, text: str) -> Host:
-    try:
-        place = urlsplit(text if text.startswith("ssh://") else f"ssh://{text}")
-        port = place.port or 0
-    except ValueError:
-        place, port = None, 0
-    if place is None or not place.hostname:
+    place = _PLACE.fullmatch(text)
+    if place is None or int(place[4] or 0) > _LAST_PORT:
         raise faults.route_fault(host.name, f"its jump host {text!r} is not a name of a fleet host or user@host:port.")
     hop = replace(
         host,
         name=text,
-        address=place.hostname,
-        port=port,
-        user=place.username or "",
+        # As it is written: blocks of ~/.ssh/config tell Gate from gate.
+        address=place[2] or place[3],
+        port=int(place[4] or 0),
+        user=place[1] or "",
         jump="",
         host_key="",
         ssh_config_host="",
