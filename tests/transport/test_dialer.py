@@ -18,6 +18,7 @@ from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.transport.dialer import MAX_HANDSHAKES, Allowance
+from picoclaw_fleet.transport.lookups import Candidates
 
 from .peers import Mute, black_hole, saying
 
@@ -48,6 +49,18 @@ async def test_an_address_that_can_t_be_a_name(pool: Pool, address: str) -> None
 
     assert (unknown.reason, unknown.retryable) == (Reason.UNREACHABLE, False)
     assert f"{address}:22 can't be resolved: no host can have that name" in str(unknown)
+
+
+async def test_an_address_of_a_family_that_the_kernel_lacks_does_not_hide_the_others(
+    pool: Pool, server: OpenSshServer, key: ClientKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def resolve(*_: object, **__: object) -> Candidates:
+        families = (socket.AF_APPLETALK, socket.AF_INET)
+        return [(family, socket.SOCK_STREAM, 0, "", (server.address, server.port)) for family in families]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    assert (await pool.run(server.host(ssh_key=key.path), "true")).exit_status == 0
 
 
 async def test_a_black_hole_takes_no_longer_than_connect_timeout(pool: Pool) -> None:

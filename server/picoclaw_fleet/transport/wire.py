@@ -48,7 +48,11 @@ async def dial(
     candidates = await lookups.addresses(address, port, family)
     failure: OSError = TimeoutError()
     for tried, (kind, _, protocol, _, target) in enumerate(candidates):
-        sock = socket.socket(kind, socket.SOCK_STREAM, protocol)
+        try:
+            sock = socket.socket(kind, socket.SOCK_STREAM, protocol)
+        except OSError as error:  # a kernel without IPv6, or no more files
+            failure = error
+            continue
         sock.setblocking(False)
         try:
             if bind_address:
