@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -165,6 +166,51 @@ async def test_an_agent_that_is_gone_is_named_when_there_was_no_other_way(
 
     assert denied.reason is Reason.AUTH_FAILED
     assert "the ssh-agent at /nowhere/agent does not answer" in denied.message
+
+
+async def test_an_agent_that_hangs_is_done_without(
+    pool: Pool, host: Host, server: OpenSshServer, key: ClientKey, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as mute:
+        mute.bind(f"{folder}/sock")
+        mute.listen()
+        monkeypatch.setenv("SSH_AUTH_SOCK", f"{folder}/sock")
+
+        denied = await failure(pool, host)
+        assert denied.reason is Reason.AUTH_FAILED
+        assert f"the ssh-agent at {folder}/sock does not answer (not within" in denied.message
+
+        key.path.rename(own_home / ".ssh" / "id_ed25519")
+        assert (await pool.run(host, "true")).exit_status == 0
+
+
+async def test_an_agent_that_asks_for_leave_and_gets_none_is_named(
+    pool: Pool, host: Host, key: ClientKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_ASKPASS", "/bin/false")
+    monkeypatch.setenv("DISPLAY", ":nowhere")
+    async with agent(monkeypatch):
+        subprocess.run([required("ssh-add"), "-q", "-c", str(key.path)], check=True, stderr=subprocess.DEVNULL)
+        denied = await failure(pool, host)
+
+    assert denied.reason is Reason.AUTH_FAILED
+    assert "the ssh-agent did not sign" in denied.message
+
+
+async def test_an_agent_that_waits_for_leave_is_named(
+    pool: Pool, host: Host, key: ClientKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = tmp_path / "ask"
+    ask.write_text("#!/bin/sh\nexec sleep 30\n")
+    ask.chmod(0o755)
+    monkeypatch.setenv("SSH_ASKPASS", str(ask))
+    monkeypatch.setenv("DISPLAY", ":nowhere")
+    async with agent(monkeypatch):
+        subprocess.run([required("ssh-add"), "-q", "-c", str(key.path)], check=True, stderr=subprocess.DEVNULL)
+        late = await failure(pool, replace(host, connect_timeout=1))
+
+    assert late.reason is Reason.CONNECT_TIMEOUT
+    assert "the ssh-agent did not sign" in late.message
 
 
 @pytest.fixture

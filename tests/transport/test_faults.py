@@ -12,7 +12,7 @@ from picoclaw_fleet.transport.faults import Attempt, Stage, lost
 
 
 def attempt(stage: Stage = Stage.HANDSHAKE) -> Attempt:
-    return Attempt("pi", "192.0.2.7:22", "me", 10, stage=stage, greeted=True)
+    return Attempt("pi", "192.0.2.7:22", "me", 10, "ssh -v pi", stage=stage, greeted=True)
 
 
 @pytest.mark.parametrize(

@@ -159,21 +159,29 @@ async def test_three_hundred_blocks_are_read_once_and_again_after_a_change(
         assert (await pool.run(host, "echo $HOME")).stdout.decode().strip() == str(server.home(server.addresses[1]))
 
 
-async def test_a_proxy_command_is_the_way_to_the_host(
-    pool: Pool, server: OpenSshServer, key: ClientKey, config: Write, own_home: Path
-) -> None:
-    relay = own_home / "relay.py"
-    relay.write_text(
+@pytest.fixture
+def relay(own_home: Path) -> Path:
+    """A program that passes bytes on to an address and port, and writes down its pid."""
+    path = own_home / "relay.py"
+    path.write_text(
         "import os, pathlib, socket, sys, threading\n"
         "pathlib.Path(__file__).with_suffix('.pid').write_text(str(os.getpid()))\n"
+        "print('connecting', file=sys.stderr, flush=True)\n"
         "sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))\n"
         "def up():\n"
         "    while data := os.read(0, 65536): sock.sendall(data)\n"
         "threading.Thread(target=up, daemon=True).start()\n"
         "while data := sock.recv(65536): os.write(1, data)\n"
     )
+    return path
 
-    config(f"Host pi\n  ProxyCommand {sys.executable} {relay} {server.address} {server.port}\n")
+
+@pytest.mark.parametrize("command", ["{relay} {host} {port}", "~/relay.py %h %p 2>/dev/null"])
+async def test_a_proxy_command_is_the_way_to_the_host_run_by_a_shell_as_ssh_does(
+    pool: Pool, server: OpenSshServer, key: ClientKey, config: Write, relay: Path, command: str
+) -> None:
+    command = command.format(relay=relay, host=server.address, port=server.port)
+    config(f"{pi(server, 0)}  ProxyCommand {sys.executable} {command}\n")
     host = replace(server.host(ssh_key=key.path), address="pi", port=0)
 
     with anyio.fail_after(20):
@@ -181,6 +189,25 @@ async def test_a_proxy_command_is_the_way_to_the_host(
         await pool.aclose()
 
     assert not Path("/proc", relay.with_suffix(".pid").read_text()).exists(), "it outlived the pool, or is a zombie"
+
+
+async def test_a_proxy_command_that_fails_is_told_as_such(
+    pool: Pool, server: OpenSshServer, key: ClientKey, config: Write
+) -> None:
+    config(f"{pi(server, 0)}  ProxyCommand no-such-program %h %p 2>/dev/null\n")
+
+    with pytest.raises(HostError, match="the ProxyCommand") as failed:
+        await pool.run(replace(server.host(ssh_key=key.path), address="pi", port=0), "true")
+
+    assert (failed.value.reason, failed.value.retryable) == (Reason.UNREACHABLE, True)
+    assert f"ssh -v -p {server.port} {server.user}@pi" in failed.value.next_step
+
+
+@pytest.mark.parametrize("nowhere", ["/dev/null", "none"])
+def test_a_new_key_has_a_place_also_where_ssh_keeps_none(config: Write, own_home: Path, nowhere: str) -> None:
+    config(f"Host *\n  UserKnownHostsFile {nowhere}\n")
+
+    assert settings(address="pi").known_hosts[0] == own_home / ".ssh" / "known_hosts"
 
 
 async def test_an_address_family_and_a_bind_address_are_kept_to(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,7 +18,30 @@ from picoclaw_fleet.transport.files import FileCache
 from picoclaw_fleet.transport.key_files import Identity, KeyFileError, read_identity, read_user_certificate
 from picoclaw_fleet.transport.ssh_config import Settings
 
+AGENT_SECONDS = 2
+"""To say which keys it holds. One that hangs, as a forwarded one whose connection is dead, is done without."""
 _USUAL_FILES = ("id_ed25519", "id_ecdsa", "id_rsa", "id_ed25519_sk", "id_ecdsa_sk")
+
+
+class _Agent(SSHAgentClient):
+    """The ssh-agent, which may ask a person for leave, or not answer at all.
+
+    Args:
+        path: Its socket.
+        problems: Receives what it has been asked for and not done.
+    """
+
+    def __init__(self, path: str, problems: list[str]) -> None:
+        super().__init__(path)
+        self._problems = problems
+
+    async def sign(self, key_blob: bytes, data: bytes, flags: int = 0) -> bytes:
+        """Sign with one of its keys."""
+        problem = "the ssh-agent did not sign with a key that the host takes; it may have asked for leave in vain"
+        self._problems.append(problem)
+        signature = await super().sign(key_blob, data, flags)
+        self._problems.remove(problem)
+        return signature
 
 
 class Keyring:
@@ -161,11 +185,13 @@ class Credentials:
             yield Offer(_name(pair.get_comment(errors="replace") or pair.get_algorithm(), pair), pair)
 
     async def _held(self, until: AsyncExitStack, problems: list[str]) -> dict[bytes, SSHKeyPair]:
-        client = await until.enter_async_context(SSHAgentClient(self.agent))
+        client = await until.enter_async_context(_Agent(self.agent, problems))
         try:
-            return {pair.public_data: pair for pair in await client.get_keys()}
+            async with asyncio.timeout(AGENT_SECONDS):
+                return {pair.public_data: pair for pair in await client.get_keys()}
         except (ValueError, OSError) as error:
-            problems.append(f"the ssh-agent at {self.agent} does not answer ({error})")
+            why = str(error) or f"not within {AGENT_SECONDS} s"
+            problems.append(f"the ssh-agent at {self.agent} does not answer ({why})")
             return {}
 
 

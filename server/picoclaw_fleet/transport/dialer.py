@@ -139,6 +139,7 @@ class Dialer:
         until: AsyncExitStack,
     ) -> tuple[asyncssh.SSHClientConnection, Wire | None]:
         wire = await self._wire(access, jump, attempt, allowance, until)
+        attempt.by_command = wire is None
         async with self._handshakes, allowance.running():
             attempt.stage = Stage.HANDSHAKE
             options = access.options | _way(wire, access)
@@ -176,12 +177,23 @@ def _attempt(host: Host, access: Access, greeting: Greeting) -> Attempt:
     address = f"[{settings.address}]" if ":" in settings.address else settings.address
     place = f"{address}:{settings.port}"
     return Attempt(
-        host.name, place, settings.user, host.connect_timeout, offered=greeting.offered, problems=greeting.problems
+        host.name,
+        place,
+        settings.user,
+        host.connect_timeout,
+        by_hand=f"ssh -v -p {settings.port} {settings.user}@{host.ssh_config_host or host.address}",
+        offered=greeting.offered,
+        problems=greeting.problems,
     )
 
 
 def _way(wire: Wire | None, access: Access) -> dict[str, object]:
-    return {"tunnel": wire} if wire else {"proxy_command": access.settings.proxy_command}
+    if wire is not None:
+        return {"tunnel": wire}
+    # As in ssh, a shell gives way to the command; the names that the fleet config puts into it mean nothing to a shell.
+    # asyncssh (2.24) takes standard error for words of the host, and its end for that of the connection.
+    command = f"exec 9>&2 2>/dev/null; exec {access.settings.proxy_command}"
+    return {"proxy_command": ["/bin/sh", "-c", command]}
 
 
 async def _fault(attempt: Attempt, greeting: Greeting, access: Access, error: Exception) -> HostError:

@@ -30,8 +30,10 @@ class Attempt:
         place: Where it is looked for, such as 192.0.2.7:22.
         user: The login name.
         timeout: Seconds that it may take.
+        by_hand: The command with which a person tries the same.
         stage: How far it has come.
         greeted: The host has said that it speaks SSH.
+        by_command: A ProxyCommand is the way to it.
         offered: The keys that were shown, as text.
         problems: Why other keys were not.
     """
@@ -40,8 +42,10 @@ class Attempt:
     place: str
     user: str
     timeout: float
+    by_hand: str
     stage: Stage = Stage.DIAL
     greeted: bool = False
+    by_command: bool = False
     offered: list[str] = field(default_factory=list[str])
     problems: list[str] = field(default_factory=list[str])
 
@@ -69,12 +73,12 @@ class Attempt:
         return self._error(
             f"{self.place} and we can't agree on SSH: {_text(error)}.",
             Reason.PROTOCOL_ERROR,
-            f"Look at what `ssh -v {self.user}@{self.place.rpartition(':')[0]}` says.",
+            f"Look at what `{self.by_hand}` says.",
         )
 
     def _too_late(self) -> HostError:
         return self._error(
-            f"no {self.stage.value} from {self.place} within {self.timeout:g} s.",
+            f"no {self.stage.value} from {self.place} within {self.timeout:g} s{self._because()}.",
             Reason.CONNECT_TIMEOUT,
             "Check that the host is up and that no firewall drops the connection, or raise connect_timeout.",
             retryable=True,
@@ -82,9 +86,8 @@ class Attempt:
 
     def _refused_us(self, error: BaseException) -> HostError:
         shown = f"tried {', '.join(self.offered)}" if self.offered else "no key was offered"
-        because = f" ({'; '.join(self.problems)})" if self.problems else ""
         return self._error(
-            f"{self.place} does not let user {self.user} in: {shown}{because}.",
+            f"{self.place} does not let user {self.user} in: {shown}{self._because()}.",
             Reason.AUTH_FAILED,
             "The host gave up after too many keys: name the right one as ssh_key in the fleet config."
             if "Too many" in str(error)
@@ -105,6 +108,13 @@ class Attempt:
         )
 
     def _hung_up(self, error: BaseException) -> HostError:
+        if not self.greeted and self.by_command:
+            return self._error(
+                f"the ProxyCommand of ~/.ssh/config ended before {self.place} had said anything.",
+                Reason.UNREACHABLE,
+                f"Look at what `{self.by_hand}` says, and that the command is found with the PATH of this server.",
+                retryable=True,
+            )
         if not self.greeted:
             return self._error(
                 f"{self.place} closed the connection before its SSH greeting.",
@@ -139,6 +149,9 @@ class Attempt:
             advice = "Check the address and port, and that its SSH server runs."
         why = os.strerror(error.errno) if error.errno else _text(error)
         return self._error(f"can't reach {self.place}: {why}.", Reason.UNREACHABLE, advice, retryable=True)
+
+    def _because(self) -> str:
+        return f" ({'; '.join(self.problems)})" if self.problems else ""
 
     def _error(self, message: str, reason: Reason, next_step: str, *, retryable: bool = False) -> HostError:
         return HostError(message, host=self.host, reason=reason, retryable=retryable, next_step=next_step)

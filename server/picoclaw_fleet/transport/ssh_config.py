@@ -142,8 +142,9 @@ def _agent(config: SSHConfig) -> str:
 def _known_hosts(host: Host, config: SSHConfig) -> tuple[Path, ...]:
     if host.known_hosts:
         return (host.known_hosts,)
-    # "none" would leave no place for a new key, and nothing to verify with.
-    user = cast("list[str]", config.get("UserKnownHostsFile")) or ["~/.ssh/known_hosts"]
+    # "none" and /dev/null would leave no place for a new key, and nothing to verify with.
+    named = cast("list[str]", config.get("UserKnownHostsFile", []))
+    user = [name for name in named if name != os.devnull] or ["~/.ssh/known_hosts"]
     system = cast("list[str]", config.get("GlobalKnownHostsFile", _SYSTEM_KNOWN_HOSTS))
     return tuple(expand_home(name) for name in (*user, *system))
 
