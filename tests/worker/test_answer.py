@@ -34,12 +34,27 @@ def split(*pieces: bytes) -> tuple[bytes, bytes, bool]:
 def test_stdout_in_any_pieces_gives_the_same_answer(output: bytes, cuts: list[int]) -> None:
     borders = [0, *sorted(cut % (len(output) + 1) for cut in cuts), len(output)]
     pieces = [output[start:end] for start, end in pairwise(borders)]
-    before, mark, after = output.partition(MARK)
+    before, mark, after = (b"\n" + output).partition(MARK)
 
     assert split(*pieces) == split(output)
     assert split(output)[0] == after
     assert split(output)[2] == bool(mark)
-    assert split(output)[1] == before
+    assert split(output)[1] == (before + b"\n" if mark else before)[1:]
+
+
+def test_a_log_that_quotes_task_and_answer_holds_no_answer() -> None:
+    """As PicoClaw 0.2.3 prints it, whose logs can't be silenced."""
+    log = (
+        "04:10:27 INF agent  loop.go:692 (agent.(*AgentLoop).processMessage) > Processing message from cli:cron: draw\n"
+        "🦞 twice channel=cli chat_id=direct sender_id=cron session_key=agent:main:fleet-x\n"
+        "04:10:27 INF agent  loop.go:935 (agent.(*AgentLoop).runAgentLoop) > Response: x\n"
+        "🦞 y agent_id=main final_length=22 iterations=1 session_key=agent:main:fleet-x\n"
+    )
+
+    answer, rest, _ = split(f"{log}\n🦞 x\n🦞 y\n".encode())
+
+    assert answer == "x\n🦞 y\n".encode()
+    assert rest == log.encode()
 
 
 @pytest.mark.parametrize("version", ALL)

@@ -1,7 +1,8 @@
 r"""Telling PicoClaw's answer from everything else that it prints.
 
 All versions print the answer as a lobster on a line of its own beginning, after banners and (0.2.3) logs:
-`"\n🦞 " + answer + "\n"` on stdout (read in 0.1.2 to 0.2.9). What follows the first such mark is the answer.
+`"\n🦞 " + answer + "\n"` on stdout (seen in 0.1.2 to 0.3.0). What follows the first such mark is the answer. The line
+before it is an empty one: 0.2.3's logs quote the task and the answer, and those may have such lines in them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from picoclaw_fleet.errors import Reason
 
-MARK = "\n🦞 ".encode()
+MARK = "\n\n🦞 ".encode()
 _HELD_BACK = len(MARK) - 1
 
 # Six lines of blocks and box drawing, each perhaps in a colour, at the beginning of stdout (0.2.1 to 0.2.9).
@@ -49,7 +50,7 @@ class AnswerSplitter:
     def __init__(self, answer: Callable[[bytes], object], rest: Callable[[bytes], object]) -> None:
         self._answer = answer
         self._prelude = _Prelude(rest)
-        self._held = b""
+        self._held = _Prelude.BEGINNING
         self.found = False
 
     def write(self, data: bytes) -> None:
@@ -61,7 +62,7 @@ class AnswerSplitter:
         if mark:
             self.found = True
             self._held = b""
-            self._prelude.write(before)
+            self._prelude.write(before + b"\n")
             self._answer(after)
         else:
             self._held = before[-_HELD_BACK:]
@@ -75,7 +76,14 @@ class AnswerSplitter:
 
 
 class _Prelude:
-    """What precedes the answer, without the banner."""
+    """What precedes the answer, without the banner.
+
+    Attributes:
+        BEGINNING: What it has to be told first and keeps to itself: in front of the output there is nothing, which is
+            as good as an empty line.
+    """
+
+    BEGINNING = b"\n"
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
@@ -93,7 +101,7 @@ class _Prelude:
     def close(self) -> None:
         if not self._begun:
             self._begun = True
-            self._sink(_BANNER.sub(b"", self._head))
+            self._sink(_BANNER.sub(b"", self._head.removeprefix(self.BEGINNING)))
 
 
 def canned_failure(answer: str) -> Reason | None:
