@@ -34,6 +34,11 @@ async def test_it_is_deployed_works_is_stopped_fails_and_is_taken_away(
     assert llm.requests[-1].messages == [{"role": "user", "content": f"Task: {TASK}"}]
     assert llm.requests[-1].authorization == f"Bearer {KEY}"
 
+    llm.command = 'setsid sleep 600 >out 2>&1 & echo $! >"$PIDS"'
+    done = await fleet.dispatch("leave something behind")
+    assert (done.state, done.reason, done.answer) == (State.SUCCEEDED, None, llm.reply), done
+    assert not is_alive(int(os.read(pids, 100)))
+
     # A child in a session of its own, and the command that has started it.
     llm.command = 'setsid sleep 600 & echo "$! $$" >"$PIDS"; exec sleep 600'
     slow = await fleet.dispatch("take your time", timeout_seconds=8, wait_seconds=0)

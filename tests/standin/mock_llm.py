@@ -36,6 +36,7 @@ class MockLLM:
         reply: What it says.
         status: The HTTP status that it answers with.
         command: A shell command that it wants to be run before it says anything; "" for none.
+        how: In which ways it wants that, of those that PicoClaw has: background, pty.
         requests: All requests so far, in the order of their arrival.
     """
 
@@ -43,6 +44,7 @@ class MockLLM:
         self.reply = reply
         self.status = status
         self.command = ""
+        self.how: tuple[str, ...] = ()
         self.requests: list[Request] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -73,7 +75,8 @@ class MockLLM:
         if self.status != 200:
             return self.status, b'{"error": {"message": "refused"}}'
         message: Json = {"role": "assistant", "content": self.reply}
-        if self.command and said[-1]["role"] != "tool":
+        # The stand-in offers no tools.
+        if self.command and "tools" in asked and said[-1]["role"] != "tool":
             message = {"role": "assistant", "content": "", "tool_calls": [self._call(asked["tools"])]}
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if "tool_calls" in message else "stop"}
         return 200, json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
@@ -82,7 +85,8 @@ class MockLLM:
         """Calls the tool `exec` as the request describes it: later versions want an action named, 0.2.4 refuses one."""
         (exec_tool,) = (tool["function"] for tool in tools if tool["function"]["name"] == "exec")
         action = {"action": "run"} if "action" in exec_tool["parameters"]["properties"] else {}
-        arguments = json.dumps({**action, "command": self.command})
+        # PicoClaw refuses true, and takes "true".
+        arguments = json.dumps({**action, "command": self.command, **dict.fromkeys(self.how, "true")})
         return {"id": "call_1", "type": "function", "function": {"name": "exec", "arguments": arguments}}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:

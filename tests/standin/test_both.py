@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -292,22 +292,23 @@ def test_a_model_that_says_nothing_gets_the_canned_text(both: Host, version: str
 
 
 @contextmanager
-def running(host: Host, llm: MockLLM) -> Generator[tuple[subprocess.Popen[bytes], int]]:
+def running(host: Host, llm: MockLLM, *how: str) -> Generator[tuple[subprocess.Popen[bytes], int]]:
     """A run with a command of the model's under way: the run, and the pid of the command's shell."""
     workspace = host.home / ".picoclaw/workspace"
     workspace.mkdir(parents=True, exist_ok=True)
     os.mkfifo(workspace / "arrival")
-    llm.command = "echo $$ >arrival; read line <arrival"
+    # A terminal ends with the run that has made it, and must not end the command.
+    llm.command, llm.how = "trap '' HUP; echo $$ >arrival; read line <arrival", how
     # PicoClaw runs what its model says, the stand-in what its test says.
-    set_knobs(host.home, exec=llm.command)
-    with host.start("agent", "-m", "hello", **QUIET) as process:
+    set_knobs(host.home, exec=llm.command, **dict.fromkeys(how, True))
+    with host.start("agent", "-m", "hello", **QUIET, MARK="job-1/") as process:
         shell = int((workspace / "arrival").read_text())
         try:
             yield process, shell
         finally:
             process.kill()
-            if is_alive(shell):
-                (workspace / "arrival").write_text("go on\n")
+            with suppress(ProcessLookupError):
+                os.kill(shell, signal.SIGKILL)
 
 
 def test_commands_run_in_the_groups_and_sessions_of_the_version(both: Host, version: str, llm: MockLLM) -> None:
@@ -315,6 +316,7 @@ def test_commands_run_in_the_groups_and_sessions_of_the_version(both: Host, vers
         assert os.getpgid(shell) == (os.getpgrp() if version == "0.1.2" else shell)
         assert os.getsid(shell) == os.getsid(0)
         assert Path(f"/proc/{shell}/cwd").readlink() == both.home / ".picoclaw/workspace"
+        assert b"MARK=job-1/" in Path(f"/proc/{shell}/environ").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
@@ -323,3 +325,17 @@ def test_a_run_dies_of_signals_and_its_command_does_not(both: Host, llm: MockLLM
         process.send_signal(number)
         assert process.wait(10) == -number
         assert is_alive(shell)
+
+
+@LATEST
+def test_a_background_command_with_a_pty_has_a_session_of_its_own(both: Host, llm: MockLLM) -> None:
+    with running(both, llm, "background", "pty") as (_, shell):
+        assert os.getsid(shell) == os.getpgid(shell) == shell
+
+
+@LATEST
+def test_a_background_command_outlives_a_run_that_succeeded(both: Host, llm: MockLLM) -> None:
+    with running(both, llm, "background") as (process, shell):
+        assert process.wait(10) == 0
+        assert is_alive(shell)
+        assert os.getpgid(shell) == shell
