@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
+from shutil import which
 
 import anyio
 import pytest
@@ -237,6 +239,38 @@ async def test_a_lost_connection_is_taken_up_again_and_the_task_runs_once(
 
     assert results == ["done: hold on\n"]
     assert len((worker.home / "runs").read_text().splitlines()) == 1
+
+
+async def test_a_host_that_has_gone_is_asked_every_half_minute_until_somebody_ends_that(
+    tmp_path: Path, key: ClientKey, desk: Desk
+) -> None:
+    sleep = tmp_path / "bin/sleep"
+    sleep.parent.mkdir()
+    sleep.write_text(f'#!/bin/sh\ncase $1 in 1 | 2 | 4 | 8 | 16 | 32 | 64) ;; *) exec {which("sleep")} "$1" ;; esac\n')
+    sleep.chmod(0o755)
+    env = desk.env | {"PATH": f"{sleep.parent}:{desk.env['PATH']}"}
+    async with OpenSshServer(tmp_path / "sshd", authorized_key=key.public) as server:
+        desk.add(server.host("one", ssh_key=key.path))
+        worker = Worker(server.host("one", ssh_key=key.path), server.home())
+        worker.with_picoclaw(exec="echo up >$HOME/up; cat $HOME/go")
+        os.mkfifo(worker.home / "up")
+        process = await anyio.open_process(
+            [str(SCRIPTS / "dispatch.sh"), *worker.login, "hold on", "600"], env=env, stdout=subprocess.DEVNULL
+        )
+        with anyio.fail_after(SECONDS):
+            await anyio.Path(worker.home / "up").read_text()
+    async with process:
+        assert process.stderr is not None
+        said = b""
+        with anyio.fail_after(SECONDS):
+            async for piece in process.stderr:
+                said += piece
+                if said.count(b"trying again") >= 7 and process.returncode is None:
+                    process.terminate()
+            assert await process.wait() == 143
+    pauses = re.findall(r"trying again in (\d+) s", said.decode())
+    assert pauses[:7] == ["1", "2", "4", "8", "16", "32", "32"]
+    assert said.decode().endswith("whether it was stopped is not known; its guard ends it in time.\n")
 
 
 async def test_a_terminated_dispatch_stops_its_job(desk: Desk, worker: Worker) -> None:

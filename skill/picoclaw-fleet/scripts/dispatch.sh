@@ -8,7 +8,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd) || exit
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$here/lib.sh"
 
-readonly MAX_TASK_BYTES=120000 LONGEST_SECONDS=86400 GRACE_SECONDS=60
+readonly MAX_TASK_BYTES=120000 LONGEST_SECONDS=86400 GRACE_SECONDS=60 LONGEST_PAUSE=32
 
 # --- the order --------------------------------------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ stay_with_job() {
     fi
     note "contact was lost ($because); trying again in $pause s."
     sleep "$pause"
-    pause=$((pause * 2))
+    [ "$pause" -ge "$LONGEST_PAUSE" ] || pause=$((pause * 2))
   done
 }
 
