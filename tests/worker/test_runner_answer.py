@@ -55,17 +55,22 @@ def test_jobs_whose_output_is_safe_are_forgotten_but_for_what_lies_in_their_work
     site.start("j_plain", TASK).ending()
     site.knobs(write_files={"report.txt": "kept"})
     site.start("j_files", TASK).ending()
+    site.knobs(write_files={".editorconfig": "kept"})
+    assert site.start("j_hidden", TASK).ending().files == [".editorconfig"]
     site.busy(60)
     running = site.start("j_running", TASK)
     site.is_up()
 
-    call = site.call("forget", "j_plain", *(site.tag + name for name in ("j_files", "j_running", "j_unknown")))
+    call = site.call(
+        "forget", "j_plain", *(site.tag + name for name in ("j_files", "j_hidden", "j_running", "j_unknown"))
+    )
     assert call.words() == ["forgotten"]
     call.exited()
 
     assert not [entry for entry in site.folder.rglob("*") if "j_plain" in entry.name]
     assert [entry.name.split(".")[0] for entry in (site.folder / "running").iterdir()] == [f"{site.tag}j_running"]
     assert (site.job("j_files") / "workspace/report.txt").read_text() == "kept"
+    assert (site.job("j_hidden") / "workspace/.editorconfig").read_text() == "kept"
     assert not (site.job("j_files") / "out").exists()
     assert site.stop("j_running").ending().outcome == "cancelled"
     assert running.ending().outcome == "cancelled"

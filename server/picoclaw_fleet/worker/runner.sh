@@ -172,8 +172,8 @@ close() { # OUTCOME: decides, stops what is left, keeps what is worth keeping, f
     true 1<>./tail
     read -r word _ <outcome
     [ "$word" = exit ] || last_words | tail -c 16384 1<>./tail
-    for name in workspace/*; do
-      case ${name#workspace/} in '*' | sessions | memory | state | cron) continue ;; esac
+    for name in workspace/* workspace/.[!.]*; do
+      case ${name#workspace/} in '*' | '.[!.]*' | sessions | memory | state | cron) continue ;; esac
       [ -L "$name" ] || printf '%s\n' "${name#workspace/}"
     done 1<>files
   } 2>/dev/null
