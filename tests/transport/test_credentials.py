@@ -21,6 +21,22 @@ from picoclaw_fleet.transport import Pool
 SECRET = "correct horse battery"
 
 
+STUB = """\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAASgAAABpzay1zc2
+gtZWQyNTUxOUBvcGVuc3NoLmNvbQAAACAfczETA3HrY7VZDC3JX0ec8CAb/R8enCT/uEhI
+x3TKOwAAAARzc2g6AAAAcHd8mU93fJlPAAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY2
+9tAAAAIB9zMRMDcetjtVkMLclfR5zwIBv9Hx6cJP+4SEjHdMo7AAAABHNzaDoBAAAAEATo
+Uc4O3yidC95aYCUuMyQAAAAAAAAAAAE=
+-----END OPENSSH PRIVATE KEY-----
+"""
+"""As ssh-keygen -t ed25519-sk writes it: a name for a key in a device that we don't have."""
+STUB_PUBLIC = (
+    "sk-ssh-ed25519@openssh.com "
+    "AAAAGnNrLXNzaC1lZDI1NTE5QG9wZW5zc2guY29tAAAAIB9zMRMDcetjtVkMLclfR5zwIBv9Hx6cJP+4SEjHdMo7AAAABHNzaDo="
+)
+
+
 @pytest.fixture
 def host(server: OpenSshServer) -> Host:
     """A host without a key in the fleet config."""
@@ -61,6 +77,25 @@ async def test_a_key_file_that_is_missing_unreadable_or_no_key_is_named(
     assert f"the key {tmp_path / 'folder'} can't be read" in folder.message
     assert f"the key {tmp_path / 'letter'} can't be used" in letter.message
     assert server.count("Connection from") == 0
+
+
+async def test_a_key_in_a_security_key_is_left_to_the_agent(
+    pool: Pool, host: Host, server: OpenSshServer, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub = own_home / ".ssh" / "id_ed25519_sk"
+    stub.write_text(STUB)
+    (server.folder / "authorized_keys").write_text(STUB_PUBLIC)
+
+    usual = await failure(pool, host)
+    named = await failure(pool, replace(host, name="named", ssh_key=stub))
+    async with agent(monkeypatch):
+        absent = await failure(pool, replace(host, name="absent"))
+
+    assert {error.reason for error in (usual, named, absent)} == {Reason.AUTH_FAILED}
+    assert f"{stub} is in a security key" in usual.message
+    assert named.message.startswith(f"named: the key {stub} is in a security key")
+    assert "add the key to an ssh-agent" in named.next_step
+    assert f"{stub} is in a security key, and the ssh-agent does not hold it" in absent.message
 
 
 async def test_a_public_key_that_is_named_as_the_private_one_is_not_said_to_have_a_passphrase(

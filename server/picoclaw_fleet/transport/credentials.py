@@ -196,7 +196,9 @@ class Credentials:
 
 
 def _way_to_key(identity: Identity) -> str:
-    name = "a variable that holds it as key_passphrase_env" if identity.locked else "the private key as ssh_key"
+    name = "another key as ssh_key" if identity.on_token else "the private key as ssh_key"
+    if identity.locked:
+        name = "a variable that holds it as key_passphrase_env"
     return f"Name {name} in the fleet config, or add the key to an ssh-agent."
 
 

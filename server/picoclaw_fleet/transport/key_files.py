@@ -33,9 +33,10 @@ class Identity:
 
     Attributes:
         path: The file.
-        key: The private key; None when only an agent can sign with it.
+        key: The private key; None when only an agent can sign.
         public: The public key.
         locked: The private key is there, behind a passphrase that we were not told.
+        on_token: The private key is in a security key (FIDO), and the file only says which.
         certificate: The certificate that lies beside it.
         problems: Why what lies beside it is not used.
     """
@@ -44,12 +45,15 @@ class Identity:
     key: asyncssh.SSHKey | None
     public: asyncssh.SSHKey
     locked: bool = False
+    on_token: bool = False
     certificate: SSHOpenSSHCertificate | None = None
     problems: tuple[str, ...] = ()
 
     @property
     def lack(self) -> str:
         """Why there is no private key, where there is none."""
+        if self.on_token:
+            return f"{self.path} is in a security key"
         return f"{self.path} {'is protected by a passphrase' if self.locked else 'holds no private key'}"
 
 
@@ -75,7 +79,9 @@ def read_identity(path: Path, passphrase_env: str, note: Note) -> Identity | Non
         return None
     key = _private(path, passphrase_env) if has_private else None
     public = key.convert_to_public() if key is not None else _public(path, public_file)
-    identity = Identity(path, key, public, locked=key is None and has_private and not _is_public(path.read_bytes()))
+    locked = key is None and has_private and not _is_public(path.read_bytes())
+    on_token = key is not None and key.algorithm.startswith(b"sk-")
+    identity = Identity(path, None if on_token else key, public, locked, on_token)
     if not _exists(certificate_file):
         return identity
     try:
