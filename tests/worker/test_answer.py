@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.standin.host import ALL, QUIET, with_version
 
 from picoclaw_fleet.errors import Reason
-from picoclaw_fleet.worker.answer import MARK, TASK_PREFIX, AnswerSplitter, as_message, canned_failure
+from picoclaw_fleet.worker.answer import MARK, TASK_PREFIX, AnswerSplitter, as_message, canned_failure, complaint
 
 pieces_of_output = st.lists(
     st.sampled_from([b"\n", "🦞".encode(), b" ", b"\xf0\x9f", b"\xa6\x9e", MARK, b"log\r\n", b"\x1b[31m", b"text"])
@@ -99,6 +99,17 @@ def test_canned_failures_are_recognised(tmp_path: Path, version: str, knob: str,
     assert done.returncode == 0
     gave_up = Reason.EMPTY_ANSWER if version == "0.1.2" else Reason.AGENT_ERROR
     assert canned_failure(split(done.stdout)[0].decode()) is (reason or gave_up)
+
+
+def test_a_complaint_is_told_without_banner_and_usage() -> None:
+    """As PicoClaw 0.2.4 prints it for a model that is not in its settings."""
+    error = 'Error: error creating provider: model "x" not found in model_list: model "x" not found'
+    usage = "Usage:\n  picoclaw agent [flags]\n\nFlags:\n  -d, --debug            Enable debug logging\n"
+    banner = "\n██████╗ ██╗ ██████╗\n╚═╝     ╚═╝ ╚═════╝ ╚═════╝\n \n"
+
+    assert complaint(f"{banner}{error}\n{usage}") == error
+    assert complaint(f"{error}\n") == error
+    assert complaint(banner) == ""
 
 
 def test_an_answer_that_quotes_a_canned_text_is_an_answer() -> None:

@@ -21,6 +21,7 @@ _BANNER = re.compile(
     rb"\A\r?\n?(?:(?:%(c)s|[ \r]|\xe2[\x94-\x96][\x80-\xbf])+\n){6}(?:%(c)s|[ \r])*\n?" % {b"c": _COLOUR}
 )
 _LONGEST_BANNER = 4096
+_BOXES = re.compile(r"[\s\u2500-\u259f]*")
 
 _NO_ANSWER = (
     "I've completed processing but have no response to give.",  # 0.1.2 to 0.2.3
@@ -37,6 +38,12 @@ TASK_PREFIX = "Task: "
 def as_message(task: str) -> str:
     """The task as PicoClaw has to be told it: unchanged, unless it begins with `/` or `!`."""
     return TASK_PREFIX + task if task.lstrip().startswith(_COMMAND_PREFIXES) else task
+
+
+def complaint(text: str) -> str:
+    """What is wrong, of what PicoClaw prints then: without the banner, and (0.2.0 to 0.2.6) how it is to be used."""
+    said, _, _ = text.partition("\nUsage:\n")
+    return "\n".join(line for line in said.splitlines() if not _BOXES.fullmatch(line))
 
 
 class AnswerSplitter:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
 from picoclaw_fleet.transport import LocalFile, Pool, upload
+from picoclaw_fleet.worker.answer import complaint
 from picoclaw_fleet.worker.contract import fleet_folder
 from picoclaw_fleet.worker.host_lock import PATIENCE_SECONDS, HostLock, lock_lost
 from picoclaw_fleet.worker.manifest import Manifest
@@ -242,7 +243,7 @@ class Installation:
         )
 
     def _not_ready(self, what: str, said: Said) -> HostError:
-        words = " ".join(said.others).strip()[-300:]
+        words = " ".join(complaint("\n".join(said.others)).split())[-300:]
         return HostError(
             f"{what}; what was there before still is. "
             + (f"It says: {words.rstrip('.')}." if words else "It says nothing."),

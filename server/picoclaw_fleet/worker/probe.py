@@ -16,6 +16,7 @@ from picoclaw_fleet.text.plain_text import clean
 from picoclaw_fleet.text.redaction import Redactor
 from picoclaw_fleet.transport import Pool
 from picoclaw_fleet.worker import host_number
+from picoclaw_fleet.worker.answer import complaint
 from picoclaw_fleet.worker.contract import RUNNER_NAME, new_nonce
 from picoclaw_fleet.worker.settings import secrets_of
 
@@ -230,7 +231,7 @@ def _picoclaw_in(said: _Said, spoken: dict[str, str], known: Facts | None) -> di
         "picoclaw": PicoclawState.READY if ready else PicoclawState.INSTALLED,
         "path": " ".join(said["picoclaw"]),
         "version": version_in(spoken.get("version", "")),
-        "detail": "" if ready else spoken.get("ready", "").strip()[-600:],
+        "detail": "" if ready else complaint(spoken.get("ready", ""))[-600:].strip(),
         "stamp": said["stamp"][0],
     }
 
