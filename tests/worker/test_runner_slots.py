@@ -42,6 +42,48 @@ def test_one_job_more_than_slots_is_refused_and_can_come_again(site: Site) -> No
     assert site.start("j_two", TASK, slots=1).ending().answer == f"done: {TASK}"
 
 
+# The guard notices late that its runner is gone: when its job is half removed already.
+LATE_TIMER = """#!/bin/sh
+trap '' TERM
+echo $PPID >"$HOME/guard"
+until [ -e "$HOME/half_removed" ]; do /bin/sleep 0.01; done
+exit 143
+"""
+SLOW_REMOVAL = """#!/bin/sh
+for last; do :; done
+case $last in
+  */claims/*)
+    job=${last%/claims/*}/jobs/${last##*/}
+    /bin/rm -f "$job/outcome" "$job/closed"
+    : >"$HOME/half_removed"
+    read -r guard <"$HOME/guard"
+    while kill -0 "$guard" 2>/dev/null; do /bin/sleep 0.01; done
+    [ ! -e "$job/outcome" ] || : >"$HOME/came_back" ;;
+esac
+exec /bin/rm "$@"
+"""
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash"], indirect=True)
+def test_a_refused_job_that_is_being_removed_is_not_taken_for_one_whose_runner_was_killed(
+    site: Site, tmp_path: Path
+) -> None:
+    site.busy(60)
+    site.start("j_one", TASK, slots=1)
+    site.is_up()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name, text in (("sleep", LATE_TIMER), ("rm", SLOW_REMOVAL)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    site.env["PATH"] = f"{programs}:{site.shell.path}"
+
+    assert site.start("j_two", TASK, slots=1).words() == ["no_slot"]
+    assert not (site.home / "came_back").exists()
+    del site.env["PATH"]
+    assert site.stop("j_one").ending().outcome == "cancelled"
+
+
 @pytest.mark.parametrize(("shell", "rounds"), [("dash", 34), ("bash", 33), ("busybox", 33)], indirect=["shell"])
 def test_twelve_contenders_for_four_slots_a_hundred_times(site: Site, rounds: int) -> None:
     binary = site.home / ".local/bin/picoclaw"

@@ -276,7 +276,8 @@ guard() { # ends when the job is closed
   timer=$!
   (read -r _ <&7; kill $timer) 4>&- 9>&- &
   watch=$!
-  { runner; kill $timer; } 7<&- &
+  { runner; kill $timer; true; } 7<&- &
+  runner=$!
   exec 4>&- 9>&-
   if wait $timer; then
     kill $watch
@@ -284,7 +285,8 @@ guard() { # ends when the job is closed
     stop_all
     read -r _ <&7
   fi
-  [ ! -p live ] || [ -s closed ] || { exec 9<>live; close killed; }
+  # One that came to its own end has closed the job; what was refused is being taken away, and must not be closed again.
+  wait $runner || [ ! -p live ] || [ -s closed ] || { exec 9<>live; close killed; }
 }
 
 # --- front ------------------------------------------------------------------------------------------------------------
