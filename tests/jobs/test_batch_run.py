@@ -219,7 +219,7 @@ async def test_a_host_that_had_failed_before_the_batch_is_used_as_soon_as_it_is_
 
 
 async def _have_succeeded(fleet: Fleet, jobs: int) -> bool:
-    return (await fleet.jobs(state="succeeded")).total == jobs
+    return (await fleet.jobs(state="succeeded")).total >= jobs
 
 
 async def test_a_host_that_goes_down_for_good_in_the_middle_leaves_its_tasks_to_the_others(
