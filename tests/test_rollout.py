@@ -94,6 +94,21 @@ async def test_a_canary_out_of_reach_or_out_of_room_is_replaced_by_the_next(site
     assert results[2].outcome is Outcome.INSTALLED
 
 
+async def test_an_owner_s_settings_speak_against_no_release(site: DeploySite) -> None:
+    site.publish("0.1.2")
+    for number in range(2):
+        config = site.home(number) / ".picoclaw/config.json"
+        config.parent.mkdir()
+        config.write_text('{"agents": {"defaults": {"provider": "openai", "model": "gpt-4o"}}}')
+
+    results = await site.deploy(hosts_of(site)[:2])
+
+    assert [result.reason for result in results] == [Reason.NOT_READY] * 2
+    for result in results:
+        assert "~/.picoclaw/config.json" in result.message
+        assert "fleet config" not in result.next_step
+
+
 async def test_each_source_has_a_canary_of_its_own(site: DeploySite) -> None:
     local = site.folder / "picoclaw"
     local.write_bytes(standin.executable("0.2.4"))

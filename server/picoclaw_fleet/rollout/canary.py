@@ -8,7 +8,7 @@ import anyio
 
 from picoclaw_fleet.config.inventory import Host
 from picoclaw_fleet.errors import HostError, Reason
-from picoclaw_fleet.worker.install import Installed
+from picoclaw_fleet.worker.install import Installed, OwnersSettingsError
 
 CONDEMNING = frozenset({Reason.NOT_READY, Reason.CHECKSUM_MISMATCH})
 """What speaks against the release. Whatever else befalls a canary, such as a full disk, makes the next host one."""
@@ -44,7 +44,7 @@ class Canary:
         try:
             installed = await work()
         except HostError as error:
-            if error.reason in CONDEMNING:
+            if error.reason in CONDEMNING and not isinstance(error, OwnersSettingsError):
                 self._failed = host.name
             raise
         self._safe = True

@@ -15,7 +15,7 @@ from picoclaw_fleet.worker.contract import fleet_folder
 from picoclaw_fleet.worker.host_lock import PATIENCE_SECONDS, HostLock, lock_lost
 from picoclaw_fleet.worker.manifest import Manifest
 from picoclaw_fleet.worker.model_access import ModelAccess
-from picoclaw_fleet.worker.picoclaw_config import Settings, settings_for
+from picoclaw_fleet.worker.picoclaw_config import Scope, Settings, settings_for
 from picoclaw_fleet.worker.probe import version_in
 from picoclaw_fleet.worker.script import INSTALL, Said, run_script
 
@@ -63,6 +63,10 @@ class Installed:
     outcome: str
     version: str
     kept: list[str] = field(default_factory=list[str])
+
+
+class OwnersSettingsError(HostError):
+    """This version has to do with the owner's settings, and does not; that is nothing against the release."""
 
 
 class Installation:
@@ -183,6 +187,8 @@ class Installation:
         words = [folder, *self._binary_words(), *_settings_words(settings), version, self._program.source, says]
         said = await self._script("install", *words, stdin=_settings_stdin(settings), on_said=self._tell)
         if said.failure and said.failure[0] == "not_ready":
+            if settings.scope is Scope.OWNER:
+                raise self._owners_settings_fail(says, said)
             raise self._not_ready(f"PicoClaw {says} is not ready with its settings", said)
         self._raise_failure(said)
         return Installed("upgraded" if survey.first("current") else "installed", version, said.kept())
@@ -243,14 +249,26 @@ class Installation:
         )
 
     def _not_ready(self, what: str, said: Said) -> HostError:
-        words = " ".join(complaint("\n".join(said.others)).split())[-300:]
         return HostError(
-            f"{what}; what was there before still is. "
-            + (f"It says: {words.rstrip('.')}." if words else "It says nothing."),
+            f"{what}; {_what_remains(said)}",
             host=self._host.name,
             reason=Reason.NOT_READY,
             next_step="Check provider, model, key and api_base in the fleet config, or choose another version.",
         )
+
+    def _owners_settings_fail(self, says: str, said: Said) -> OwnersSettingsError:
+        return OwnersSettingsError(
+            f"PicoClaw {says} reads ~/.picoclaw/config.json alone, which is the owner's, and is not ready with it; "
+            + _what_remains(said),
+            host=self._host.name,
+            reason=Reason.NOT_READY,
+            next_step="Mend that file there, or deploy a version from 0.2.1 on: it gets settings of its own.",
+        )
+
+
+def _what_remains(said: Said) -> str:
+    words = " ".join(complaint("\n".join(said.others)).split())[-300:]
+    return "what was there before still is. " + (f"It says: {words.rstrip('.')}." if words else "It says nothing.")
 
 
 def _settings_words(settings: Settings) -> tuple[str, str]:
