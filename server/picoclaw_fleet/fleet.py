@@ -216,7 +216,7 @@ class Fleet(AsyncContextManagerMixin):
             mode: spread runs each task once, wherever a slot is free; broadcast runs each task on each host.
             timeout_seconds: When PicoClaw is stopped, for each task that doesn't say it itself.
             wait_seconds: When this call returns at the latest; the jobs go on.
-            max_parallel: How many jobs may run at once; 0 leaves that to the hosts' slots.
+            max_parallel: How many jobs may run at once; 0 leaves that to the hosts' slots. Not kept over a restart.
             deploy_missing: Put PicoClaw on hosts first that miss it, where the others are too few.
             rerun: A batch whose jobs that did not succeed are to be done again, each on its own choice of hosts.
             progress: Is told how many jobs are done.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import anyio
@@ -9,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from tests.cli.terminal import Shell
-from tests.embedded_fleet import EmbeddedFleet
+from tests.embedded_fleet import COMMAND, EmbeddedFleet
 from tests.faults.hosts import Disk
 
 from picoclaw_fleet.cli import exit_codes
@@ -52,6 +54,21 @@ def test_each_error_is_a_message_and_an_exit_code(error: BaseException, code: in
         assert result.stdout == ""
         assert "Traceback" not in result.stderr
         assert str(error) in result.stderr
+
+
+def test_an_output_without_room_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "fleet.json"
+    config.write_text('{"hosts": [{"name": "ada", "host": "127.0.0.1", "port": 1}]}')
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [COMMAND, "doctor", "--config", config],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            timeout=30,
+        )
+    assert (done.returncode, done.stderr.decode().count("\n")) == (ExitCode.BROKEN, 1)
+    assert "the disk is full" in done.stderr.decode()
 
 
 def test_the_place_of_an_unexpected_error_is_shown_on_demand() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
 import traceback
 from typing import Any, cast
 
@@ -22,7 +25,9 @@ class FleetGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; see click."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
         except (KeyboardInterrupt, click.Abort) as error:
             say("Interrupted.")
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from error
@@ -49,6 +54,11 @@ def _report(error: BaseException, ctx: click.Context) -> ExitCode:
         return exit_codes.of_error(error)
     if ctx.meta.get(VERBOSITY):
         say("".join(traceback.format_exception(error)).rstrip())
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+        say(f"{label} there is no room for what this prints: the disk is full that it goes to.")
+        # What is left of it would be tried once more at the end of the process, and fail as loudly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN
     said = " ".join(str(error).split())
     say(f"{label} something unexpected: {type(error).__name__}{f': {said}' if said else ''}.")
     if not ctx.meta.get(VERBOSITY):

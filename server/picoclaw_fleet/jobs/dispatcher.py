@@ -97,7 +97,7 @@ class Dispatcher:
             self._watch.call_off(job)
 
     def _run(self, jobs: Sequence[Job], max_parallel: int = 0, install: Install | None = None) -> None:
-        named = {name for job in jobs for name in job.choice}
+        named = set[str]().union(*{job.choice for job in jobs})
         hosts = [host for host in self._hosts() if host.name in named]
         run = BatchRun(
             jobs,
