@@ -222,6 +222,23 @@ async def _have_succeeded(fleet: Fleet, jobs: int) -> bool:
     return (await fleet.jobs(state="succeeded")).total >= jobs
 
 
+async def test_a_batch_of_many_tasks_does_not_keep_another_call_waiting_for_its_end(tmp_path: Path) -> None:
+    async with EmbeddedFleet(tmp_path / "fleet") as fleet:
+        await fleet.add("ada", slots=1, knobs={"exec": Gate.command})
+        fleet.write_config()
+        gate = fleet.gate("ada")
+        async with controller(fleet) as one:
+            batch = await one.dispatch_many(_tasks(6), wait_seconds=0)
+            await gate.arrival()
+            job = await one.dispatch("another", wait_seconds=0)
+            for _ in range(5):
+                gate.open()
+                await gate.departure()
+            assert (await one.result(job.job_id, wait_seconds=SECONDS)).model_dump()["state"] == "succeeded"
+            gate.open(2)
+            assert (await _finish(one, batch)).counts.succeeded == 6
+
+
 async def test_a_host_that_goes_down_for_good_in_the_middle_leaves_its_tasks_to_the_others(
     small_fleet: EmbeddedFleet,
 ) -> None:

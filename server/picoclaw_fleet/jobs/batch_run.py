@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Container, Sequence
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from picoclaw_fleet.config.inventory import Host
@@ -100,8 +101,12 @@ class BatchRun:
                     self._wake_the_rested()
                     self._scout_some(tasks)
                     self._equip_some(tasks)
-                    self._assign(tasks)
+                    given = self._assign(tasks)
                     self._fail_the_stranded()
+                    if given:
+                        # Other batches wait for the next free slot from now on, and this one behind them: in turns.
+                        await anyio.lowlevel.checkpoint()
+                        continue
                 if self._waiting or self._under_way:
                     with anyio.move_on_after(self._pause()):
                         await self._board.changed.wait()
@@ -229,10 +234,11 @@ class BatchRun:
         now = time.monotonic()
         return min((moment - now for moment in moments if moment > now), default=math.inf)
 
-    def _assign(self, tasks: TaskGroup) -> None:
-        """Gives each free slot a job, the least burdened host first."""
+    def _assign(self, tasks: TaskGroup) -> bool:
+        """Gives each free slot a job, the least burdened host first; tells whether there was one."""
         if self._ledger_rests_until > time.monotonic():
-            return
+            return False
+        before = len(self._under_way)
         share = self._fair_share() if self._still_choosing() else math.inf
         free = [view for view in self._usable.values() if view.free > 0 and self._given[view.host.name] < share]
         heap = [(view.burden, self._rank[view.host.name], view) for view in free]
@@ -248,6 +254,7 @@ class BatchRun:
             tasks.start_soon(self._carry_out, job, view)
             if view.free > 0 and self._given[view.host.name] < share:
                 heapq.heappush(heap, (view.burden, rank, view))
+        return len(self._under_way) > before
 
     def _fair_share(self) -> int:
         """How many jobs a host gets in any case, whatever the hosts turn out to be that have not answered yet."""
