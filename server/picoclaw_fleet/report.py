@@ -56,7 +56,8 @@ def batch_result(
     for job in shown:
         page = outputs.page(job.job_id, limit=share) if job.state.finished else _NOTHING
         entry = JobEntry(**_entry(job, page))
-        first = first_with.setdefault(page.answer, job.job_id) if page.answer else job.job_id
+        # Answers that are cut may differ in what isn't shown.
+        first = first_with.setdefault(page.answer, job.job_id) if page.answer and not entry.truncated else job.job_id
         if first != job.job_id:
             entry.answer, entry.same_answer_as = None, first
         entries.append(entry)

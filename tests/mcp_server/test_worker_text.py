@@ -39,6 +39,16 @@ async def test_the_same_answer_is_shown_once_with_all_its_hosts(fleet: EmbeddedF
     assert [job["same_answer_as"] for job in batch.data["jobs"] if "same_answer_as" in job].count(first) == 2
 
 
+async def test_long_answers_that_begin_alike_are_not_taken_for_the_same(fleet: EmbeddedFleet, call: Caller) -> None:
+    fleet.set_knobs(reply="x" * 20_000 + "{task}")
+    batch = await call("dispatch_many", tasks=["yes", "no"])
+
+    for job in batch.data["jobs"]:
+        assert job["truncated"] is True
+        assert job.get("answer") == "x" * 20_000
+        assert f'Answer of worker {job["host"]} {job["job_id"]} "{job["task"]}":\n' in batch.text
+
+
 async def test_the_text_tells_which_answer_is_whose_and_only_once_that_it_is_data(
     fleet: EmbeddedFleet, call: Caller
 ) -> None:
