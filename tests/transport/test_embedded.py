@@ -124,6 +124,16 @@ async def test_what_the_caller_adds_to_the_environment_is_there(pool: Pool, tmp_
     assert done.stdout == b"/bin:/opt/x\n"
 
 
+async def test_who_closes_a_host_has_seen_the_end_of_all_that_it_ran(tmp_path: Path, key: ClientKey) -> None:
+    """Else, on a busy machine, the loop ends before it has heard of them, and they count as running still."""
+    before = asyncio.all_tasks()
+    embedded = EmbeddedHost(tmp_path / "home", authorized_key=key.public)
+    async with Pool() as pool, embedded, pool.command(host_of(embedded, key), "echo up; sleep 300") as command:
+        assert await command.read(3) == b"up\n"
+        await embedded.aclose()
+        assert asyncio.all_tasks() == before
+
+
 def marked(home: Path) -> list[str]:
     """The processes that have `home` in their environment."""
     found: list[str] = []

@@ -18,6 +18,7 @@ import asyncssh
 MARK = "PICOFLEET_EMBEDDED"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PIECE = 64 << 10
+_LEAVE_SECONDS = 2.0
 _PROC = Path("/proc")
 
 
@@ -54,6 +55,7 @@ class EmbeddedHost:
         self._server: asyncssh.SSHAcceptor | None = None
         self._connections: set[asyncssh.SSHServerConnection] = set()
         self._has_served = False
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def port(self) -> int:
@@ -110,13 +112,18 @@ class EmbeddedHost:
     async def close_all(hosts: Iterable[EmbeddedHost]) -> None:
         """Close hosts together: what was started on them is looked for once, among all processes of this machine."""
         marks: list[bytes] = []
+        serving: set[asyncio.Task[None]] = set()
         for host in hosts:
             await host._shut()
             if host._has_served:
                 marks.append(f"{MARK}={host._mark}".encode())
                 host._has_served = False
+            serving |= host._serving
         if marks:
             await asyncio.to_thread(_reap, marks)
+        if serving:
+            # They are to see the end of what was killed. Somebody without the mark may hold its output for ever.
+            await asyncio.wait(serving, timeout=_LEAVE_SECONDS)
 
     async def _shut(self) -> None:
         """Stop listening, and drop the connections."""
@@ -137,6 +144,9 @@ class EmbeddedHost:
             process.exit(1)
             return
         self._has_served = True
+        if task := asyncio.current_task():
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
