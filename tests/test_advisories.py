@@ -67,7 +67,7 @@ HELD_OFF_BY = {
         "a_host_that_lies_to_the_probe_is_in_trouble_and_the_others_are_not",
         "what_a_host_says_of_itself_can_not_reach_the_terminal",
         "a_host_that_lies_about_its_job_keeps_no_other_job_of_the_batch_from_its_end",
-        "escapes_control_and_bidi_characters_are_gone",
+        "escapes_control_bidi_and_tag_characters_are_gone",
         "a_worker_cannot_end_its_fence_or_speak_outside_of_it",
         "a_worker_that_prints_lines_like_the_runners_forges_nothing",
         "what_a_host_says_can_neither_move_the_cursor_nor_flood_the_message",

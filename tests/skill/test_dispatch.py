@@ -90,7 +90,7 @@ async def test_a_command_of_picoclaws_is_sent_as_a_task(desk: Desk, worker: Work
 
 
 async def test_an_answer_is_told_from_banner_and_logs_and_is_made_harmless(desk: Desk, worker: Worker) -> None:
-    answer = f"first\x1b[31m red\x1b[0m\n🦞 second\u202e\x07 {API_KEY} sk-abcdefghijklmnopqrst\r\nlast"
+    answer = f"first\x1b[31m red\x1b[0m\n🦞 second\u202e\x07\U000e0041 {API_KEY} sk-abcdefghijklmnopqrst\r\nlast"
     noise = "\r\n╔═╗\r\n12:00:00 WRN agent x.go:1 > careful\n"
     worker.with_picoclaw(stdout_bytes=f"{noise}\n🦞 {answer}\n".encode())
 

@@ -1,4 +1,4 @@
-"""Text of others made fit to be shown: no escape sequences, no control and bidi characters, no invalid UTF-8."""
+"""Text of others made fit to be shown: without escape sequences, control, bidi and tag characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ ESCAPES = re.compile(
 )
 """The escape sequences of terminals; none of them matches more than 1,000 bytes."""
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Nobody sees the last of them, the tag characters, but models read them as the ASCII that they stand for.
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e007f]"
+)
 
 
 def clean(data: bytes) -> str:

@@ -174,15 +174,16 @@ number() { # TEXT: the same, when it is a number; else nothing
   case $1 in '' | *[!0-9]* | ????????????????*) ;; *) printf %s "$1" ;; esac
 }
 
-# What hosts and workers say is hostile: no escape sequences, no control and bidi characters, no key that we know, and
-# nothing that looks like one.
+# What hosts and workers say is hostile: no escape sequences, no control, bidi and tag characters, no key that we
+# know, and nothing that looks like one.
 cleaned() { # from stdin
   local escape=$'\033' bell=$'\007' before='(^|[^A-Za-z0-9]|\\[bfnrt])'
   LC_ALL=C sed -E \
     -e "s/${escape}\\[[0-?]*[ -\\/]*[@-~]//g" \
     -e "s/${escape}\\][^${bell}${escape}]*(${bell}|${escape}\\\\)?//g" \
     -e "s/${escape}[ -\\/]*[0-~]?//g" \
-    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' |
+    -e $'s/\302[\200-\237]//g; s/\342\200[\216\217\252-\256]//g; s/\342\201[\246-\251]//g; s/\357\273\277//g; s/\330\234//g' \
+    -e $'s/\363\240[\200\201][\200-\277]//g' |
     LC_ALL=C tr -d '\000-\010\013-\037\177' |
     SECRETS="$secrets" LC_ALL=C awk '
       # A private key goes up to its end, which may be lines away; where it has none, what looks like its lines.
