@@ -60,6 +60,9 @@ def batch_result(
         first = first_with.setdefault(page.answer, job.job_id) if page.answer and not entry.truncated else job.job_id
         if first != job.job_id:
             entry.answer, entry.same_answer_as = None, first
+        if not job.state.finished:
+            # How to wait is said once, of the batch.
+            entry.next_step = None
         entries.append(entry)
     left = states[State.QUEUED] + states[State.RUNNING]
     return BatchResult(

@@ -32,7 +32,9 @@ class JobEntry(BaseModel):
 
     job_id: str = Field(description="Name it in job_result.")
     batch_id: str | None = Field(default=None, description="The batch it belongs to.")
-    host: str | None = Field(default=None, description="Where it runs or ran; absent while it is queued.")
+    host: str | None = Field(
+        default=None, description="Where it runs or ran, or is being sent; absent while no host has been chosen."
+    )
     task: str | None = Field(default=None, description="How its task begins, in one line.")
     state: str = Field(description="queued, running, succeeded, failed, timed_out, cancelled or lost.")
     reason: str | None = Field(default=None, description="Why, from a closed list; absent for a plain success.")

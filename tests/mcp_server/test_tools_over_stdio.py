@@ -95,6 +95,7 @@ async def test_what_is_not_done_names_the_next_call_in_text_and_structure(
 
     assert one.data["next_step"] == f'Call job_result with job_id="{one.data["job_id"]}" and wait_seconds=45.'
     assert f'Call job_result with batch_id="{many.data["batch_id"]}" and wait_seconds=45.' in many.data["next_step"]
+    assert [job.keys() & {"next_step"} for job in many.data["jobs"]] == [set()], "it is the same for all of them"
     for reply in (one, many):
         assert reply.data["next_step"] in reply.text
     running = await over_stdio("job_result", job_id=one.data["job_id"])
