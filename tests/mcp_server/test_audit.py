@@ -109,6 +109,8 @@ async def test_while_the_log_cannot_be_written_nothing_is_done(
         await call("fleet_status")
     assert "can't be written" in caplog.text
     assert "Nothing was done" in await call.refusal("dispatch", task="x")
+    with pytest.raises(MCPError, match="Nothing was done"):
+        await call.client.read_resource("fleet://hosts/ada")
     assert not any((host.home / ".picoclaw/fleet").exists() for host in fleet.hosts.values())
     _take_away_the_folder(file)
     assert (await call("dispatch", task="x")).data["state"] == "succeeded"

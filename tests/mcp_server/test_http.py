@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
+from mcp.shared.exceptions import MCPError
 from tests.certificate import self_signed
 from tests.embedded_fleet import EmbeddedFleet
 from tests.mcp_server.caller import Era
@@ -72,6 +73,27 @@ async def test_no_tool_can_be_called_with_less_than_its_scope(
                     assert f"needs the scope '{needs}', and the token '{name}' has '{scope}'" in said
     denied = [line for line in lines_of(fleet.state / "audit.jsonl") if line["outcome"] == "denied"]
     assert len(denied) == sum(SCOPES.index(needs) > at for needs in needed.values() for at in (0, 1))
+
+
+async def test_no_resource_can_be_read_with_less_than_its_scope_nor_of_the_job_of_another(
+    server: Served, tokens: dict[str, str], fleet: EmbeddedFleet
+) -> None:
+    async with server.client(tokens["anna"]) as anna, server.client(tokens["root"]) as root:
+        job = (await anna("dispatch", task="x")).data["job_id"]
+        assert "done: x" in str(await anna.client.read_resource(f"fleet://jobs/{job}"))
+        assert "ada" in str(await root.client.read_resource("fleet://config"))
+        with pytest.raises(MCPError, match="needs the scope 'admin', and the token 'anna' has 'dispatch'"):
+            await anna.client.read_resource("fleet://config")
+    async with server.client(tokens["rita"]) as rita:
+        with pytest.raises(MCPError, match=f"There is no job '{job}'"):
+            await rita.client.read_resource(f"fleet://jobs/{job}")
+    read = [line for line in lines_of(fleet.state / "audit.jsonl") if "resource" in line]
+    assert [(line["token"], line["outcome"]) for line in read] == [
+        ("anna", "done"),
+        ("root", "done"),
+        ("anna", "denied"),
+        ("rita", "refused"),
+    ]
 
 
 def test_each_tool_says_which_scope_it_needs_and_may_deploy_only_for_admins() -> None:

@@ -45,16 +45,20 @@ class FleetServer(MCPServer[Session]):
         assert context is not None
         session = context.request_context.lifespan_context
         call = Call(caller_of(context), READS_RESOURCE, {"uri": str(uri)})
+        if session.audit is not None:
+            try:
+                await session.audit.ready()
+            except FleetError as error:
+                raise ResourceError(str(error)) from error
         token = _SESSION.set(session)
         try:
-            if session.audit is not None:
-                await session.audit.ready()
             with call.under_way():
                 contents = await super().read_resource(uri, context)
             call.outcome = "done"
             return contents
         except ResourceError as error:
-            call.outcome = "refused"
+            if call.outcome != "denied":
+                call.outcome = "refused"
             raise _plain(error) from error
         finally:
             _SESSION.reset(token)
@@ -99,8 +103,9 @@ def declare(server: FleetServer) -> None:
 
 
 async def _fleet(scope: Scope) -> Fleet:
-    caller = current().caller
+    call, caller = current(), current().caller
     if not caller.may(scope):
+        call.outcome = "denied"
         raise ResourceError(f"This needs the scope {scope!r}, and the token {caller.name!r} has {caller.scope!r}.")
     return await _SESSION.get().fleet()
 
