@@ -56,15 +56,16 @@ def test_each_error_is_a_message_and_an_exit_code(error: BaseException, code: in
         assert str(error) in result.stderr
 
 
-def test_an_output_without_room_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["doctor"], ["--help"], ["--version"]], ids=" ".join)
+def test_an_output_without_room_is_named(tmp_path: Path, words: list[str]) -> None:
     config = tmp_path / "fleet.json"
     config.write_text('{"hosts": [{"name": "ada", "host": "127.0.0.1", "port": 1}]}')
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
-            [COMMAND, "doctor", "--config", config],
+            [COMMAND, *words],
             stdout=full,
             stderr=subprocess.PIPE,
-            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"], "PICOCLAW_FLEET_CONFIG": str(config)},
             timeout=30,
         )
     assert (done.returncode, done.stderr.decode().count("\n")) == (ExitCode.BROKEN, 1)

@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import click
@@ -22,22 +24,36 @@ VERBOSITY = "picoclaw_fleet.verbosity"
 class FleetGroup(click.Group):
     """The commands, and what becomes of their errors."""
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Reads the command line, and prints --help and --version already; see click."""
+        with _told({}):
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Runs a command; see click."""
-        try:
+        with _told(ctx.meta):
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
-        except (KeyboardInterrupt, click.Abort) as error:
-            say("Interrupted.")
-            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from error
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except Exception as error:
-            cause = innermost(error)
-            if isinstance(cause, BrokenPipeError):
-                raise cause from error
-            raise click.exceptions.Exit(_report(cause, ctx)) from error
+
+
+@contextmanager
+def _told(meta: Mapping[str, Any]) -> Generator[None]:
+    """Tells of what goes wrong within, and makes an exit code of it; `meta` is the context's."""
+    try:
+        yield
+    except (KeyboardInterrupt, click.Abort) as error:
+        say("Interrupted.")
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED) from error
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        cause = innermost(error)
+        if isinstance(cause, BrokenPipeError):
+            raise cause from error
+        raise click.exceptions.Exit(_report(cause, verbose=VERBOSITY in meta)) from error
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -47,12 +63,12 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def _report(error: BaseException, ctx: click.Context) -> ExitCode:
+def _report(error: BaseException, *, verbose: bool) -> ExitCode:
     label = styled("Error:", err=True, fg="red", bold=True)
     if isinstance(error, FleetError):
         say(f"{label} {error}")
         return exit_codes.of_error(error)
-    if ctx.meta.get(VERBOSITY):
+    if verbose:
         say("".join(traceback.format_exception(error)).rstrip())
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
         say(f"{label} there is no room for what this prints: the disk is full that it goes to.")
@@ -61,6 +77,6 @@ def _report(error: BaseException, ctx: click.Context) -> ExitCode:
         return ExitCode.BROKEN
     said = " ".join(str(error).split())
     say(f"{label} something unexpected: {type(error).__name__}{f': {said}' if said else ''}.")
-    if not ctx.meta.get(VERBOSITY):
+    if not verbose:
         say("Run it again with -v to see where.")
     return ExitCode.BROKEN
