@@ -118,6 +118,17 @@ async def test_the_user_is_shown_which_hosts_the_selectors_pick_and_not_asked_wh
     assert "from ada, bob, and the user has not been asked" in unasked
 
 
+async def test_the_user_is_asked_about_a_purge_as_one(fleet: EmbeddedFleet, era: Era) -> None:
+    user = User(agrees=False)
+    async with client(fleet, era, user) as connected:
+        await Caller(connected).refusal("teardown", hosts=["ada"], purge=True)
+    async with client(fleet, era) as connected:
+        unasked = await Caller(connected).refusal("teardown", hosts=["ada"], purge=True)
+    (asked,) = user.questions
+    assert asked == "Remove PicoClaw, its settings and the API key, and all that PicoClaw left behind, from ada?"
+    assert "it takes PicoClaw, and all that PicoClaw left behind, away from ada" in unasked
+
+
 async def test_it_is_taken_away_when_the_user_agrees_or_has_agreed(bare: EmbeddedFleet, era: Era) -> None:
     user = User(agrees=True)
     async with client(bare, era, user) as connected:

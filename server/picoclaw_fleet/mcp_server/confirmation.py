@@ -25,7 +25,9 @@ class Confirmation(BaseModel):
     confirm: bool = Field(description="Whether it is to be done.")
 
 
-async def ask(ctx: Context[Session], hosts: list[str], confirm: bool) -> Confirmation | Elicit[Confirmation]:
+async def ask(
+    ctx: Context[Session], hosts: list[str], confirm: bool, purge: bool
+) -> Confirmation | Elicit[Confirmation]:
     """Asks the user, unless the caller says that he has agreed.
 
     Raises:
@@ -36,13 +38,14 @@ async def ask(ctx: Context[Session], hosts: list[str], confirm: bool) -> Confirm
     # A selector says little to him: he is to see which hosts it picks.
     fleet = await ctx.request_context.lifespan_context.fleet()
     names = _listed([host.name for host in fleet.inventory().select(hosts)])
+    more = ", and all that PicoClaw left behind," if purge else ""
     can = ctx.client_capabilities.elicitation if ctx.client_capabilities else None
     if can is None or (can.form is None and can.url is not None):
         raise UsageError(
-            f"teardown was not called: it takes PicoClaw away from {names}, and the user has not been asked.",
+            f"teardown was not called: it takes PicoClaw{more} away from {names}, and the user has not been asked.",
             next_step="If he wants that, call it again with confirm=true.",
         )
-    return Elicit(f"Remove PicoClaw, its settings and the API key from {names}?", Confirmation)
+    return Elicit(f"Remove PicoClaw, its settings and the API key{more} from {names}?", Confirmation)
 
 
 def _listed(names: Sequence[str]) -> str:
