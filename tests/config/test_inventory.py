@@ -222,7 +222,7 @@ def test_no_selector_and_all_pick_every_host() -> None:
         (["DARTH"], "Did you mean Darth?"),
         (["192.168.50.57"], "Did you mean Darth?"),
         (["tag:fornt"], "'tag:fornt' matches no host. Did you mean tag:front"),
-        (["arch:armv7"], "Did you mean arch:arm64"),
+        (["arch:armv7"], "matches no host: only the arch in the fleet config counts. Did you mean arch:arm64"),
         (["web1", "!wbe1"], "'wbe1' matches no host."),
         (["db*"], "'db*' matches no host."),
         (["web[3-9]"], "'web[3-9]' matches no host."),

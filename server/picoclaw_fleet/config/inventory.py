@@ -228,7 +228,9 @@ class Inventory:
             *(f"arch:{host.arch}" for host in self.hosts if host.arch),
         }
         meant = [host.name for host in self.hosts if host.address == selector] or nearest(selector, known)
-        return UsageError(f"{selector[:80]!a} matches no host.", next_step=f"{_hint(meant, known)} {SELECTORS}")
+        # What fleet_status shows is what the hosts say, which is not known of all of them.
+        why = ": only the arch in the fleet config counts" if selector.startswith("arch:") else ""
+        return UsageError(f"{selector[:80]!a} matches no host{why}.", next_step=f"{_hint(meant, known)} {SELECTORS}")
 
     def _nothing_left(self) -> UsageError:
         if not self.hosts:
