@@ -28,7 +28,7 @@ SHOWN_JOBS = 50
 GO_ON = "go on. Make the same call again to wait for them."
 """How the notice ends that a deploy or a teardown is not done everywhere."""
 
-_NOTHING = Page("", "", None)
+_NOTHING = Page("", "", None, 0)
 _SHOWN_NEWS = 10
 
 _TASK_CHARACTERS = 60
@@ -182,7 +182,7 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "duration_seconds": job.duration_seconds,
         "truncated": more or None,
         "next_offset": page.next_offset,
-        "next_step": _next_of_job(job, page.next_offset),
+        "next_step": _next_of_job(job, page),
     }
 
 
@@ -207,11 +207,12 @@ def _sentence(job: Job) -> str:
     return f"{job.job_id} {stands}{where}{took}.{said}"
 
 
-def _next_of_job(job: Job, next_offset: int | None) -> str | None:
+def _next_of_job(job: Job, page: Page) -> str | None:
     if not job.state.finished:
         return f'Call job_result with job_id="{job.job_id}" and wait_seconds=45.'
-    if next_offset is not None:
-        return f'For the rest call job_result with job_id="{job.job_id}" and offset={next_offset}.'
+    if page.left:
+        call = f'call job_result with job_id="{job.job_id}" and offset={page.next_offset}'
+        return f"{job.next_step} For the rest, {page.left:,} bytes, {call}.".lstrip()
     return job.next_step or None
 
 

@@ -209,6 +209,8 @@ async def test_a_long_answer_comes_in_pages_that_fit_together(fleet: EmbeddedFle
     page = await call("dispatch", task="x")
     pages = [page.data["answer"]]
     assert page.data["truncated"] is True
+    left = len("\n".join(lines).encode()) + 1 - page.data["next_offset"]
+    assert f"For the rest, {left:,} bytes, call job_result with " in page.data["next_step"]
     while "next_offset" in page.data:
         assert len(page.data["answer"]) <= 20_000
         assert f'job_id="{page.data["job_id"]}" and offset={page.data["next_offset"]}' in page.text
@@ -231,3 +233,15 @@ async def test_a_batch_shows_a_share_of_each_long_answer_and_how_to_get_the_rest
     for job in batch.data["jobs"]:
         assert job["truncated"] is True
         assert job["next_step"] in batch.text
+
+
+async def test_what_to_do_about_a_failed_job_is_said_also_where_its_output_is_long(
+    fleet: EmbeddedFleet, call: Caller
+) -> None:
+    fleet.set_knobs(partial="so far " * 10_000, slow=600)
+    job = await call("dispatch", task="x", timeout_seconds=1)
+    again = await call("job_result", job_id=job.data["job_id"])
+    many = await call("dispatch_many", tasks=["x"], timeout_seconds=1)
+    for data, text in ((job.data, job.text), (again.data, again.text), (many.data["jobs"][0], many.text)):
+        assert data["next_step"].startswith("Give a longer timeout_seconds, or a smaller task. For the rest, ")
+        assert data["next_step"] in text

@@ -44,11 +44,13 @@ class Page:
         answer: What of it belongs to the answer.
         rest: What of it belongs to the rest.
         next_offset: Where the next page begins; None when this is the last.
+        left: How many bytes come after it.
     """
 
     answer: str
     rest: str
     next_offset: int | None
+    left: int
 
 
 class OutputStore:
@@ -101,7 +103,8 @@ class OutputStore:
         answer_part = _read(answer, answer_size, offset, limit)
         rest_part = _read(rest, rest_size, offset + len(answer_part) - answer_size, limit - len(answer_part))
         end = offset + len(answer_part) + len(rest_part)
-        return Page(clean(answer_part), clean(rest_part), end if end < answer_size + rest_size else None)
+        left = max(answer_size + rest_size - end, 0)
+        return Page(clean(answer_part), clean(rest_part), end if left else None, left)
 
     def make_durable(self, job_ids: Iterable[str]) -> set[str]:
         """Brings the outputs of jobs onto the disk: they are about to be removed elsewhere. Blocks.
