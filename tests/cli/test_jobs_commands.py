@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+import shlex
 
 import anyio
 from tests.cli.terminal import Shell
@@ -29,7 +30,17 @@ async def test_jobs_are_listed_newest_first_and_narrowed(fleet: EmbeddedFleet, s
     failed = JobsResult.model_validate((await shell("jobs", "--state", "failed", "--json")).data)
     assert [(job.host, job.reason) for job in failed.jobs] == [("bob", "exit_code")]
     assert re.search(r"failed +exit_code +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +[\d.]+ s +bad$", listed.out, re.MULTILINE)
-    assert "Older ones: picoclaw-fleet jobs --offset 1" in (await shell("jobs", "--limit", "1")).err
+
+
+async def test_the_command_for_older_jobs_lists_the_same_kind_of_jobs(fleet: EmbeddedFleet, shell: Shell) -> None:
+    fleet.set_knobs(by_task=[{"contains": "bad", "exit": 3}])
+    for task in ("bad 1", "good", "bad 2"):
+        await shell("dispatch", task, "--host", "ada")
+    newest = await shell("jobs", "--state", "failed", "--host", "ada", "--limit", "1")
+    (advice,) = re.findall(r"^Older ones: picoclaw-fleet (.*)$", newest.err, re.MULTILINE)
+    older = await shell(*shlex.split(advice))
+    assert (newest.out.count("bad 2"), older.out.count("bad 1"), older.out.count("ada")) == (1, 1, 1)
+    assert "Older ones" not in older.err
 
 
 async def test_what_is_not_over_is_listed_as_last_heard_of(shell: Shell, gate: Gate) -> None:

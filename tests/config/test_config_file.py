@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,11 @@ def test_the_template_never_overwrites_a_file(file: Path) -> None:
     assert not create_template(file)
     assert file.read_text() == "mine"
     assert list(file.parent.iterdir()) == [file]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is a folder in which not even root can make a file")
+def test_a_file_is_there_also_where_none_could_be_made() -> None:
+    assert not create_template(Path("/proc/version"))
 
 
 def test_of_many_that_create_the_template_at_once_one_does(file: Path) -> None:

@@ -11,6 +11,7 @@ from picoclaw_fleet.cli import exit_codes
 from picoclaw_fleet.cli.exit_codes import ExitCode
 from picoclaw_fleet.cli.options import JSON_LINES, common, json_option, lines_option, quiet_option, with_fleet
 from picoclaw_fleet.cli.output import (
+    command,
     print_event,
     print_json,
     print_notices,
@@ -69,7 +70,15 @@ def jobs(
     say(result.summary)
     print_notices(result.notices)
     if result.next_offset is not None:
-        say(f"Older ones: picoclaw-fleet jobs --offset {result.next_offset}")
+        asked = {
+            "--state": state,
+            "--host": host,
+            "--batch": batch_id,
+            "--limit": limit,
+            "--offset": result.next_offset,
+        }
+        words = [str(word) for option in asked.items() if option[1] for word in option]
+        say(f"Older ones: {command('jobs', *words)}")
 
 
 @click.command(epilog=f"{JSON_LINES}\n\n{exit_codes.TABLE}")

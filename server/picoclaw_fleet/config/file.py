@@ -75,6 +75,9 @@ def create_template(path: Path) -> bool:
         ConfigError: It can't be written there.
     """
     try:
+        # Where nothing can be written what is there already would not be met below.
+        if path.exists():
+            return False
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.") as draft:
             draft.write(TEMPLATE)
