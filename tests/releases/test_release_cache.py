@@ -217,6 +217,16 @@ async def test_a_local_file_that_can_not_be_read_is_named_and_not_the_cache(rele
         await releases().local(Path("/proc/self/mem"))
 
 
+@pytest.mark.parametrize("content", [b"", b"rm -rf /\n", b"!<arch>\ndebian-binary", b"\xfd7zXZ\0", b"\xcf\xfa\xed\xfe"])
+async def test_a_local_file_that_a_hosts_shell_would_take_for_a_script_is_refused(
+    releases: Maker, tmp_path: Path, content: bytes
+) -> None:
+    mine = tmp_path / "picoclaw.deb"
+    mine.write_bytes(content)
+    with pytest.raises(UsageError, match=r"picoclaw\.deb is neither a program for Linux nor a \.tar\.gz or \.zip"):
+        await releases().local(mine)
+
+
 async def test_a_hostile_local_archive_is_refused(releases: Maker, tmp_path: Path) -> None:
     mine = tmp_path / "mine.tar.gz"
     mine.write_bytes(tar_gz({}, [member("picoclaw", tarfile.SYMTYPE, "/etc/passwd")]))

@@ -14,6 +14,7 @@ import anyio
 from anyio import to_thread
 
 from picoclaw_fleet.errors import Reason, ReleaseError, UsageError
+from picoclaw_fleet.releases.archive import is_archive
 from picoclaw_fleet.releases.assets import Platform, is_checksum_file, tag_spellings
 from picoclaw_fleet.releases.cache import entry_of, load, locked
 from picoclaw_fleet.releases.fetch import adopt, fetch
@@ -129,18 +130,24 @@ class Releases:
             path: A .tar.gz or .zip with a member picoclaw, or the executable itself.
 
         Raises:
-            UsageError: There is no such file, or it can't be read.
+            UsageError: There is no such file, it can't be read, or is neither of these.
             ReleaseError: The archive is damaged or hostile, or the cache can't be used.
         """
         if not await anyio.Path(path).is_file():
             raise UsageError(f"{path} isn't a file.", next_step="Name a PicoClaw archive or executable.")
         try:
             async with await anyio.open_file(path, "rb") as file:
-                await file.read(1)
+                beginning = await file.read(4)
         except OSError as error:
             raise UsageError(
                 f"{path} can't be read: {error.strerror}.", next_step="Let the user that runs this read it."
             ) from error
+        # Anything else would be run by the host's shell, line by line.
+        if not is_archive(path.name) and not beginning.startswith((b"\x7fELF", b"#!")):
+            raise UsageError(
+                f"{path} is neither a program for Linux nor a .tar.gz or .zip.",
+                next_step="Name a PicoClaw archive or executable.",
+            )
         return await self._downloads[path].join(lambda: self._copy(path))
 
     async def _look_up(self, repository: str, *tags: str) -> Published | None:
