@@ -107,6 +107,20 @@ async def test_a_token_counts_from_the_next_request_on_and_no_longer_when_it_is_
     assert (await server.post(HELLO)).status_code == 401
 
 
+async def test_the_first_token_counts_from_the_next_request_on_as_well(fleet: EmbeddedFleet) -> None:
+    async with served(fleet.environment) as server:
+        session = (await server.post(HELLO)).headers["mcp-session-id"]
+        first = make_tokens(fleet.http, anna="read")["anna"]
+        fleet.write_config()
+        assert (await server.post(HELLO)).status_code == 401
+        assert (await server.post(LIST, **{"mcp-session-id": session})).status_code == 401
+        assert (await server.post(LIST, first, **{"mcp-session-id": session})).status_code == 404
+        assert (await server.post(HELLO, first)).status_code == 200
+        fleet.http["tokens"] = []
+        fleet.write_config()
+        assert (await server.post(HELLO)).status_code == 401
+
+
 async def test_a_session_is_of_use_to_the_token_that_opened_it_alone(server: Served, tokens: dict[str, str]) -> None:
     session = (await server.post(HELLO, tokens["anna"])).headers["mcp-session-id"]
     assert (await server.post(LIST, tokens["anna"], **{"mcp-session-id": session})).status_code == 200

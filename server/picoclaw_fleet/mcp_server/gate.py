@@ -85,11 +85,11 @@ class Admission:
 
     Args:
         app: What lies behind.
-        tokens: Who may call; None for anyone.
+        tokens: Who may call.
         limits: How much.
     """
 
-    def __init__(self, app: ASGIApp, tokens: Tokens | None, limits: Limits) -> None:
+    def __init__(self, app: ASGIApp, tokens: Tokens, limits: Limits) -> None:
         self._app = app
         self._tokens = tokens
         self._limits = limits
@@ -112,7 +112,7 @@ class Admission:
             await response(scope, receive, send)
 
     def _user(self, headers: Headers) -> AuthenticatedUser | None:
-        if self._tokens is None:
+        if not self._tokens.needed:
             return None
         caller = self._tokens.caller(headers.get("authorization", ""))
         if caller is None:

@@ -103,7 +103,7 @@ async def serve_http(serving: Serving) -> int:
             max_sessions=settings.max_sessions,
             session_idle_timeout=SESSION_IDLE_SECONDS,
         )
-        tokens = Tokens(source) if settings.tokens else None
+        tokens = Tokens(source)
         app = Admission(app, tokens, Limits(requests=settings.max_requests, body=body))
         if settings.allowed_origins:
             app = CORSMiddleware(
@@ -114,7 +114,7 @@ async def serve_http(serving: Serving) -> int:
                 expose_headers=["mcp-session-id"],
             )
         server = _Server(_uvicorn_config(AddressCheck(app, security), serving))
-        for line in _announcement(scheme, sockets, is_open=tokens is None, is_local=place.is_loopback):
+        for line in _announcement(scheme, sockets, is_open=not tokens.needed, is_local=place.is_loopback):
             print(line, file=sys.stderr)  # noqa: T201  to the operator, who has no other way of knowing the port
         return await _run(server, sockets)
     finally:

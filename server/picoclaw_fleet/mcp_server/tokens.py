@@ -24,6 +24,13 @@ class Tokens:
 
     def __init__(self, source: ConfigSource) -> None:
         self._source = source
+        self._needed = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether callers need one: from the first time on that there is one in the config."""
+        self._needed = self._needed or bool(self._http().tokens)
+        return self._needed
 
     def caller(self, authorization: str) -> Caller | None:
         """Who sends a request with this Authorization header; None for nobody who is known."""
