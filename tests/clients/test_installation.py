@@ -165,6 +165,11 @@ def test_what_to_do_about_a_key_that_is_not_set_is_what_helps_with_this_client(n
         assert 'add it under "env" yourself' in note
 
 
+def test_several_variables_are_told_of_in_one_sentence(name: str, home: Path) -> None:
+    (note,) = client_named(name).notes(Launch("/bin/picoclaw-fleet", unset=("ONE", "OTHER")))
+    assert "ONE and OTHER are not" in note
+
+
 def test_a_file_that_can_not_be_understood_is_left_alone(name: str, home: Path) -> None:
     client = client_named(name)
     client.file.parent.mkdir(parents=True, exist_ok=True)

@@ -74,18 +74,18 @@ class Client:
             notes.append(f"{AGENT_VARIABLE} is written as it is now; run this again when it has changed.")
         if by_value and (names := launch.secrets + launch.unset):
             notes.append(
-                f"{self.title} passes no variables on and can't refer to them, so {_listed(names)} is not in there. "
-                'Where deploy is to use it, add it under "env" yourself.'
+                f"{self.title} passes no variables on and can't refer to them, so {_listed(names)} not in there. "
+                'Where deploy is to use such a variable, add it under "env" yourself.'
             )
         elif launch.unset and self.passes_environment:
             notes.append(
-                f"{_listed(launch.unset)} is not set here; "
-                f"if deploy is to use it, set it where {self.title} is started."
+                f"{_listed(launch.unset)} not set here. "
+                f"Where deploy is to use such a variable, set it where {self.title} is started."
             )
         elif launch.unset:
             notes.append(
-                f"{_listed(launch.unset)} is not set here, so it is not in there; "
-                "set it and run this again if deploy is to use it."
+                f"{_listed(launch.unset)} not set here, so not in there. "
+                "Where deploy is to use such a variable, set it and run this again."
             )
         return notes
 
@@ -98,4 +98,4 @@ class Client:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(names)
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'}"
