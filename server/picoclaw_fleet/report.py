@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Any
 
 from picoclaw_fleet.config.inventory import Host
@@ -39,7 +40,7 @@ _LOOKED_AT = 1000
 def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
     """One job with a page of its output."""
     page = outputs.page(job.job_id, offset, min(limit, PAGE_CHARACTERS)) if job.state.finished else _NOTHING
-    result = JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page))
+    result = JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page, job.files))
     if offset and job.state.finished and not (result.answer or result.output or result.truncated):
         result.notices.append(f"There is no output from offset {offset} on.")
     return result
@@ -53,9 +54,14 @@ def batch_result(
     share = min(PAGE_CHARACTERS, CALL_CHARACTERS // max(len(shown), 1))
     entries: list[JobEntry] = []
     first_with: dict[str, str] = {}
+    notices = {note for job in shown for note in job.notes}
     for job in shown:
-        page = outputs.page(job.job_id, limit=share) if job.state.finished else _NOTHING
-        entry = JobEntry(**_entry(job, page))
+        files = _fitting(job.files, share // 4)
+        if len(files) < len(job.files):
+            notices.add("Not all files are named here; job_result with a job_id names those that the job left.")
+        room = share - sum(map(len, files))
+        page = outputs.page(job.job_id, limit=room) if job.state.finished else _NOTHING
+        entry = JobEntry(**_entry(job, page, files))
         # Answers that are cut may differ in what isn't shown.
         first = first_with.setdefault(page.answer, job.job_id) if page.answer and not entry.truncated else job.job_id
         if first != job.job_id:
@@ -67,7 +73,7 @@ def batch_result(
     left = states[State.QUEUED] + states[State.RUNNING]
     return BatchResult(
         summary=f"{batch_id}: {_tally(states)}.{_shown(offset, end, total)}",
-        notices=sorted({note for job in shown for note in job.notes}),
+        notices=sorted(notices),
         batch_id=batch_id,
         counts=Counts(total=total, **{state.value: count for state, count in states.items()}),
         jobs=entries,
@@ -82,7 +88,7 @@ def jobs_result(jobs: Sequence[Job], total: int, offset: int) -> JobsResult:
     more = end < total
     return JobsResult(
         summary=f"{len(jobs)} of {total} jobs, newest first." if jobs else _none_of(total),
-        jobs=[JobEntry(**_entry(job, _NOTHING)) for job in jobs],
+        jobs=list(map(_listed, jobs)),
         total=total,
         next_offset=end if more else None,
         next_step=f"For older ones make the same call with offset={end}." if more else None,
@@ -99,7 +105,7 @@ def cancel_result(jobs: Sequence[Job]) -> JobsResult:
     left = [job for job in jobs if not job.state.finished]
     return JobsResult(
         summary=f"{_tally(states)}." if jobs else "Nothing was left to stop.",
-        jobs=[JobEntry(**_entry(job, _NOTHING)) for job in jobs[:SHOWN_JOBS]],
+        jobs=list(map(_listed, jobs[:SHOWN_JOBS])),
         total=len(jobs),
         next_step=f"{len(left)} could not be stopped yet; that is done at the next contact." if left else None,
     )
@@ -161,7 +167,7 @@ def _rollout_entry(run: HostRun, view: HostView) -> HostEntry:
     return entry
 
 
-def _entry(job: Job, page: Page) -> dict[str, Any]:
+def _entry(job: Job, page: Page, files: Sequence[str]) -> dict[str, Any]:
     more = page.next_offset is not None
     return {
         "job_id": job.job_id,
@@ -173,7 +179,7 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "message": job.message or None,
         "answer": (page.answer if more and not page.rest else page.answer.removesuffix("\n")) or None,
         "output": (page.rest if more else page.rest.rstrip("\n")) or None,
-        "files": list(job.files) or None,
+        "files": list(files) or None,
         "exit_code": job.exit_code,
         "signal": job.signal or None,
         "created_at": job.created_at,
@@ -184,6 +190,17 @@ def _entry(job: Job, page: Page) -> dict[str, Any]:
         "next_offset": page.next_offset,
         "next_step": _next_of_job(job, page),
     }
+
+
+def _listed(job: Job) -> JobEntry:
+    """A job without what its worker has brought forth."""
+    return JobEntry(**_entry(job, _NOTHING, ()))
+
+
+def _fitting(names: Sequence[str], room: int) -> list[str]:
+    """The first of the names, as many as there is room for."""
+    ends = accumulate(map(len, names))
+    return [name for name, end in zip(names, ends, strict=True) if end <= room]
 
 
 def _beginning(task: str) -> str:

@@ -245,3 +245,22 @@ async def test_what_to_do_about_a_failed_job_is_said_also_where_its_output_is_lo
     for data, text in ((job.data, job.text), (again.data, again.text), (many.data["jobs"][0], many.text)):
         assert data["next_step"].startswith("Give a longer timeout_seconds, or a smaller task. For the rest, ")
         assert data["next_step"] in text
+
+
+async def test_the_files_of_a_batch_are_named_as_far_as_there_is_room(fleet: EmbeddedFleet, call: Caller) -> None:
+    many = {f"{number:03}{'n' * 200}": "x" for number in range(100)}
+    fleet.set_knobs(write_files={"report.md": "x"}, by_task=[{"contains": "many", "write_files": many}])
+    few = await call("dispatch_many", tasks=["few"])
+    batch = await call("dispatch_many", tasks=["many"] * 20)
+
+    assert few.data["jobs"][0]["files"] == ["report.md"]
+    assert "report.md" in fenced(few.text)
+    assert not few.data.get("notices")
+    named = [name for job in batch.data["jobs"] for name in job["files"]]
+    assert set(named) < set(many)
+    assert len("".join(named)) <= 10_000
+    assert all(name in batch.text for name in named)
+    assert "Not all files are named here; job_result " in batch.text
+    one = await call("job_result", job_id=batch.data["jobs"][0]["job_id"])
+    assert one.data["files"] == list(many)
+    assert not any("files" in job for job in (await call("jobs", limit=100)).data["jobs"])

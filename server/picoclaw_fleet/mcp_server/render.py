@@ -63,12 +63,12 @@ def batch(result: BatchResult) -> str:
     answers = _grouped(result.jobs, _whose_answer)
     troubles = _grouped(result.jobs, _what_became)
     parts = [_running(result.jobs)]
-    if any(one.answer or one.output for one in result.jobs):
+    if any(one.answer or one.output or one.files for one in result.jobs):
         parts.append(f"What stands between fences is {_DATA}.")
     for one in result.jobs:
         if alike := troubles.pop(_what_became(one), None):
             parts.append(f"{named(alike)}: {_what_became(one)}")
-        parts += _output(one, named([one]), named(answers.get(one.job_id, [])))
+        parts += [*_output(one, named([one]), named(answers.get(one.job_id, []))), _files(one)]
         if one.truncated and one.next_step:
             parts.append(one.next_step)
     return _paragraphs(result.summary, *result.notices, *parts, result.next_step)
