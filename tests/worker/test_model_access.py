@@ -51,6 +51,18 @@ def test_a_missing_key_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.reason is Reason.KEY_MISSING
 
 
+@pytest.mark.parametrize(
+    "key", ["sk-ant-api03-abcdefghijklmnopqrstuvwxyz", f"gsk_{'Ab1' * 8}", "f3Ab" * 8, "a b", "A;B"]
+)
+def test_a_key_in_the_place_of_its_variables_name_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("API_KEY_ENV", key)
+    with pytest.raises(HostError, match="API_KEY_ENV does not hold the name") as caught:
+        model_access(HOST)
+    assert key not in f"{caught.value} {caught.value.next_step}"
+    # A teardown puts the variable's name into a command line on the host.
+    assert key_variable(HOST) == "MY_KEY"
+
+
 def test_a_key_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", "sk-one\nsk-two")
     with pytest.raises(HostError, match="control characters") as caught:

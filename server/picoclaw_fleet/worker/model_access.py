@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from picoclaw_fleet.config.inventory import Host
+from picoclaw_fleet.config.values import ENV_NAME
 from picoclaw_fleet.errors import HostError, Reason
+from picoclaw_fleet.text.secret_shapes import looks_like_secret
 from picoclaw_fleet.worker.model_table import PROVIDERS
 
 
@@ -34,8 +37,10 @@ class ModelAccess:
 def key_variable(host: Host) -> str:
     """The environment variable with the host's key, API_KEY_ENV before the config's; "" where none is named."""
     override = os.environ.get("API_KEY_ENV", "")
+    if _names_a_variable(override):
+        return override
     # The config's key was meant for the config's provider.
-    return override or (host.api_key_env if _provider(host) == host.provider else "")
+    return host.api_key_env if _provider(host) == host.provider else ""
 
 
 def model_access(host: Host) -> ModelAccess:
@@ -47,6 +52,15 @@ def model_access(host: Host) -> ModelAccess:
     Raises:
         HostError: key_missing, naming the variable; not_ready, when there is no telling which model to use.
     """
+    override = os.environ.get("API_KEY_ENV", "")
+    if override and not _names_a_variable(override):
+        # What it holds is not shown: it may be the key.
+        raise HostError(
+            "API_KEY_ENV does not hold the name of an environment variable.",
+            host=host.name,
+            reason=Reason.KEY_MISSING,
+            next_step="Put the key into a variable of its own, and that variable's name into API_KEY_ENV.",
+        )
     provider, variable = _provider(host), key_variable(host)
     same = provider == host.provider
     model, api_base = (host.model, host.api_base) if same else ("", "")
@@ -69,6 +83,10 @@ def model_access(host: Host) -> ModelAccess:
             next_step="Set model in the fleet config.",
         )
     return ModelAccess(provider, model or PROVIDERS[provider].model, api_base, variable if key else "", key)
+
+
+def _names_a_variable(text: str) -> bool:
+    return re.fullmatch(ENV_NAME, text) is not None and not looks_like_secret(text)
 
 
 def _provider(host: Host) -> str:
