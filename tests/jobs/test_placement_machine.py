@@ -32,6 +32,7 @@ class PlacementMachine(RuleBasedStateMachine):
         self._patch.setattr(board, "time", SimpleNamespace(monotonic=lambda: self._now))
         self._board = Board(Pool())
         self._host = HOST
+        self._earlier = [HOST]
         self._jobs: list[tuple[str, HostView]] = []
         self._failures = 0
         self._paused_until = self._full_until = 0.0
@@ -99,9 +100,20 @@ class PlacementMachine(RuleBasedStateMachine):
 
     @rule(slots=st.integers(0, 6))
     def the_config_is_edited(self, slots: int) -> None:
-        if slots != self._host.slots:
-            self._host = replace(self._host, slots=slots)
-            self._failures, self._paused_until, self._full_until, self._facts = 0, 0.0, 0.0, None
+        self._earlier.append(self._host)
+        self._host = replace(self._host, slots=slots, tags=(f"edit {len(self._earlier)}",))
+        self._failures, self._paused_until, self._full_until, self._facts = 0, 0.0, 0.0, None
+
+    @rule(which=st.integers(0, 100))
+    def who_began_before_an_edit_hears_something_else(self, which: int) -> None:
+        view = self._board.view(self._earlier[which % len(self._earlier)])
+        if view.host != self._host:
+            view.note_failure(HostError("is down.", host="ada", reason=Reason.UNREACHABLE))
+            view.note_full()
+
+    @rule()
+    def what_the_config_has_no_more_is_forgotten(self) -> None:
+        self._board.forget_strangers({"ada": self._host}.get)
 
     @invariant()
     def nothing_is_placed_by_more_than_is_known(self) -> None:

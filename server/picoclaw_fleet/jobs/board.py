@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -38,7 +39,8 @@ class HostView:
         host: As the config has it.
         facts: What the last successful probe saw; None before the first.
         trouble: Why the last contact failed; None when it did not.
-        jobs: The ids of this process's jobs that are there, or on their way; kept when the config changes the host.
+        jobs: The ids of this process's jobs that are there, or on their way, whatever the config said of it when they
+            began.
         left_alone_until: Until when nobody tries to reach it without being asked to, by `time.monotonic()`.
         full_until: Until when it is taken for full, likewise: it has just refused a job for want of a slot.
         probing: Held while it is being probed.
@@ -171,7 +173,8 @@ class Board:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._views: dict[str, HostView] = {}
+        self._views: dict[Host, HostView] = {}
+        self._jobs = defaultdict[str, set[str]](set)
         self.changed = asyncio.Event()
 
     def note_change(self) -> None:
@@ -180,26 +183,24 @@ class Board:
         self.changed.clear()
 
     def view(self, host: Host) -> HostView:
-        """What is known of a host; nothing, when the config has changed what its name stands for."""
-        view = self._views.get(host.name)
+        """What is known of a host as the config has it, or had it: who began before an edit goes on by what it said."""
+        view = self._views.get(host)
         if view is None:
-            view = self._views[host.name] = HostView(host)
-        elif view.host != host:
-            view = self._views[host.name] = HostView(host, jobs=view.jobs)
+            view = self._views[host] = HostView(host, jobs=self._jobs[host.name])
         return view
 
     def host_of(self, job_id: str) -> Host | None:
-        """Where a job of this process is, or on its way to; None when it is nowhere."""
-        return next((view.host for view in self._views.values() if job_id in view.jobs), None)
+        """Where a job of this process is, or on its way to, as last known; None when it is nowhere."""
+        return next((view.host for view in reversed(self._views.values()) if job_id in view.jobs), None)
 
     def forget_strangers(self, find: Callable[[str], Host | None]) -> None:
-        """Forgets the hosts that the config has no more, unless jobs of this process are there.
+        """Forgets the hosts that the config has no more, or not as they were, unless jobs of this process are there.
 
         Args:
             find: Finds a host by name; None when the config has it no more.
         """
-        for name in [name for name, view in self._views.items() if not view.jobs and find(name) is None]:
-            del self._views[name]
+        for host in [host for host, view in self._views.items() if not view.jobs and find(host.name) != host]:
+            del self._views[host]
 
     async def look(self, host: Host, *, max_age: float = 0.0, anew: bool = False) -> HostView:
         """Probes a host, unless what is known is younger than max_age.
