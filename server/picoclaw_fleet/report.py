@@ -29,6 +29,8 @@ SHOWN_JOBS = 50
 GO_ON = "go on. Make the same call again to wait for them."
 """How the notice ends that a deploy or a teardown is not done everywhere."""
 
+_NOT_ALL_FILES = "Not all files are named here; job_result with a job_id names those that the job left."
+_NOTED_JOBS = 8
 _NOTHING = Page("", "", None, 0)
 _SHOWN_NEWS = 10
 
@@ -54,11 +56,11 @@ def batch_result(
     share = min(PAGE_CHARACTERS, CALL_CHARACTERS // max(len(shown), 1))
     entries: list[JobEntry] = []
     first_with: dict[str, str] = {}
-    notices = {note for job in shown for note in job.notes}
+    notices = _noted(shown)
     for job in shown:
         files = _fitting(job.files, share // 4)
-        if len(files) < len(job.files):
-            notices.add("Not all files are named here; job_result with a job_id names those that the job left.")
+        if len(files) < len(job.files) and _NOT_ALL_FILES not in notices:
+            notices.append(_NOT_ALL_FILES)
         room = share - sum(map(len, files))
         page = outputs.page(job.job_id, limit=room) if job.state.finished else _NOTHING
         entry = JobEntry(**_entry(job, page, files))
@@ -73,7 +75,7 @@ def batch_result(
     left = states[State.QUEUED] + states[State.RUNNING]
     return BatchResult(
         summary=f"{batch_id}: {_tally(states)}.{_shown(offset, end, total)}",
-        notices=sorted(notices),
+        notices=notices,
         batch_id=batch_id,
         counts=Counts(total=total, **{state.value: count for state, count in states.items()}),
         jobs=entries,
@@ -201,6 +203,20 @@ def _fitting(names: Sequence[str], room: int) -> list[str]:
     """The first of the names, as many as there is room for."""
     ends = accumulate(map(len, names))
     return [name for name, end in zip(names, ends, strict=True) if end <= room]
+
+
+def _noted(jobs: Sequence[Job]) -> list[str]:
+    """What the reader should know of jobs besides, each note once; with its jobs, unless it is true of all of them."""
+    noted: dict[str, list[str]] = {}
+    for job in jobs:
+        for note in job.notes:
+            noted.setdefault(note, []).append(job.job_id)
+    return [note if len(ids) == len(jobs) else f"{_some(ids)}: {note}" for note, ids in sorted(noted.items())]
+
+
+def _some(job_ids: Sequence[str]) -> str:
+    more = len(job_ids) - _NOTED_JOBS
+    return ", ".join(job_ids[:_NOTED_JOBS]) + (f" and {more} more" if more > 0 else "")
 
 
 def _beginning(task: str) -> str:

@@ -6,6 +6,8 @@ import pytest
 from tests.embedded_fleet import EmbeddedFleet
 from tests.jobs.scenario import controller
 
+from picoclaw_fleet.assignment import Assignment
+
 REFUSED = "I could not read it: access denied: path is outside the workspace"
 
 
@@ -43,3 +45,14 @@ async def test_what_no_answer_can_be_told_apart_in_is_the_answer_whole_and_that_
     assert job.answer == "no lobster in here"
     (note,) = job.notices
     assert "could not be told apart" in note
+
+
+async def test_in_a_batch_a_note_tells_of_which_jobs_it_is_true_unless_that_is_all(fleet: EmbeddedFleet) -> None:
+    fleet.set_knobs(by_task=[{"contains": "odd", "stdout_bytes": "no lobster in here"}])
+    tasks = [Assignment(task=task) for task in ("even", "odd", "odd")]
+    async with controller(fleet) as one:
+        batch = await one.dispatch_many(tasks)
+        (of_all,) = (await one.dispatch_many(tasks[1:])).notices
+    odd = [job.job_id for job in batch.jobs if job.task == "odd"]
+    assert batch.notices == [f"{odd[0]}, {odd[1]}: {of_all}"]
+    assert of_all.startswith("PicoClaw's answer")
