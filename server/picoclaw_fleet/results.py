@@ -133,8 +133,8 @@ class HostEntry(BaseModel):
     round_trip_ms: int | None = None
     outcome: str | None = Field(
         default=None,
-        description="Of a deploy: installed, upgraded, unchanged, in_progress or failed. Of a teardown: removed, "
-        "unchanged (there was nothing of ours), in_progress or failed.",
+        description="Of a deploy: installed, upgraded (another version or other settings were there), unchanged, "
+        "in_progress or failed. Of a teardown: removed, unchanged (there was nothing of ours), in_progress or failed.",
     )
     source: str | None = Field(default=None, description="The repository that PicoClaw was installed from.")
     digest: str | None = Field(default=None, description="SHA-256 of the installed binary.")
