@@ -84,6 +84,18 @@ async def test_a_resource_that_is_read_is_named(file: Path, call: Client_) -> No
     ]
 
 
+async def test_a_fault_of_ours_is_not_told_as_one_of_the_caller(
+    call: Client_, file: Path, fleet: EmbeddedFleet
+) -> None:
+    job = (await call("dispatch", task="x")).data["job_id"]
+    (answer,) = fleet.state.rglob(f"{job}/answer")
+    _put_a_folder_in_place_of(answer)
+    await call.refusal("job_result", job_id=job)
+    with pytest.raises(MCPError):
+        await call.client.read_resource(f"fleet://jobs/{job}")
+    assert [line["outcome"] for line in lines_of(file)] == ["done", "broken", "broken"]
+
+
 async def test_a_key_in_a_task_is_not_told_even_where_tasks_are(file: Path) -> None:
     log = AuditLog(file, tasks=True)
     key = "sk-ant-0123456789abcdef"

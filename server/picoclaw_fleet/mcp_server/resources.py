@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
-from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError, UnexpectedResourceError
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, GetPromptResult, InputRequiredResult
 from pydantic import AnyUrl, BaseModel
@@ -57,9 +57,10 @@ class FleetServer(MCPServer[Session]):
             call.outcome = "done"
             return contents
         except ResourceError as error:
+            told = _plain(error)
             if call.outcome != "denied":
-                call.outcome = "refused"
-            raise _plain(error) from error
+                call.outcome = "broken" if isinstance(told, UnexpectedResourceError) else "refused"
+            raise told from error
         finally:
             _SESSION.reset(token)
             if session.audit is not None:
