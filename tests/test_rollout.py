@@ -273,6 +273,21 @@ async def test_the_end_that_nobody_saw_is_told_once(site: DeploySite) -> None:
     assert [result.outcome for result in await site.deploy([host])] == [Outcome.UNCHANGED]
 
 
+async def test_an_end_is_not_seen_by_a_call_that_was_cancelled(site: DeploySite) -> None:
+    one, two, *_ = hosts_of(site)
+    await site.deploy([one, two])
+    with anyio.CancelScope() as call:
+        runs = site.rollout.teardown([one, two])
+
+        def cancel(name: str, progress: HostProgress) -> None:
+            if progress.step == "removed":
+                call.cancel()
+
+        await site.rollout.watch(runs, cancel)
+    assert call.cancelled_caught
+    assert [result.outcome for result in await site.teardown([one, two])] == [Outcome.REMOVED] * 2
+
+
 async def test_a_release_that_can_t_be_had_is_each_host_s_result(site: DeploySite) -> None:
     results = await site.deploy(hosts_of(site)[:2], version="9.9.9")
     assert [(result.outcome, result.reason) for result in results] == [(Outcome.FAILED, Reason.NO_RELEASE)] * 2

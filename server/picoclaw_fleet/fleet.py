@@ -433,9 +433,8 @@ class Fleet(AsyncContextManagerMixin):
     async def _watch_runs(
         self, runs: Sequence[HostRun], seconds: float, progress: Progress | None, on_change: OnChange | None
     ) -> None:
-        with anyio.move_on_after(seconds):
-            async with reporting(progress, lambda: f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"):
-                await self._rollout.watch(runs, on_change)
+        async with reporting(progress, lambda: f"{sum(run.finished for run in runs)} of {len(runs)} hosts done"):
+            await self._rollout.watch(runs, on_change, seconds=seconds)
 
     async def _rollout_result(self, runs: Sequence[HostRun]) -> HostsResult:
         views = [self._board.view(run.host) for run in runs]

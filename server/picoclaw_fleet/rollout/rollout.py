@@ -125,27 +125,33 @@ class Rollout:
         order = Order("teardown", purge=purge)
         return [self._begin(host, order, self._tear_down) for host in hosts]
 
-    async def watch(self, runs: Sequence[HostRun], on_change: OnChange | None = None) -> None:
-        """Returns when all runs have ended. Cancelling it ends the watching and nothing else.
+    async def watch(
+        self, runs: Sequence[HostRun], on_change: OnChange | None = None, *, seconds: float | None = None
+    ) -> None:
+        """Returns when all runs have ended, or the time is up. Cancelling it ends the watching and nothing else.
 
         Args:
             runs: What to watch.
             on_change: Is told where a host has come further.
+            seconds: How long; None for as long as it takes.
         """
+        with anyio.move_on_after(seconds):
+            await self._end_of(runs, on_change)
+        # Not where the caller is cancelled: he comes back for what he could not be told.
+        for run in runs:
+            run.reported |= run.finished
+
+    async def _end_of(self, runs: Sequence[HostRun], on_change: OnChange | None) -> None:
         shown: dict[str, HostProgress] = {}
-        try:
-            while True:
-                changed = self._changed
-                for run in runs:
-                    if on_change is not None and shown.get(run.host.name) != run.progress:
-                        shown[run.host.name] = run.progress
-                        on_change(run.host.name, run.progress)
-                if all(run.finished for run in runs):
-                    return
-                await changed.wait()
-        finally:
+        while True:
+            changed = self._changed
             for run in runs:
-                run.reported |= run.finished
+                if on_change is not None and shown.get(run.host.name) != run.progress:
+                    shown[run.host.name] = run.progress
+                    on_change(run.host.name, run.progress)
+            if all(run.finished for run in runs):
+                return
+            await changed.wait()
 
     def _begin(
         self,
