@@ -130,6 +130,17 @@ async def test_a_config_that_others_may_change(home: Path) -> None:
     assert (problem.level, problem.next_step) == (Level.ERROR, f"Run: chmod 600 {home / 'fleet.json'}")
 
 
+async def test_what_mends_a_file_can_be_typed_whatever_the_file_is_called(home: Path) -> None:
+    key, config = home / "my key", home / "my fleet.json"
+    (home / "key").rename(key)
+    write_config(home, ssh_key=str(key))
+    (home / "fleet.json").rename(config)
+    for file in (key, config):
+        file.chmod(0o666)
+    found = [finding for finding in (await examine(config, environ=os.environ)).checks if "others" in finding.message]
+    assert [finding.next_step for finding in found] == [f"Run: chmod 600 '{config}'", f"Run: chmod 600 '{key}'"]
+
+
 async def test_a_key_that_others_may_read(home: Path) -> None:
     (home / "key").chmod(0o644)
     problem = await only_problem(home)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,7 +54,7 @@ def config(path: Path, found: list[Finding]) -> Sequence[Host]:
     else:
         found.append(ok("config", f"{path} has {counted(len(hosts), 'host')}"))
     if path.stat().st_mode & _OTHERS_MAY_WRITE:
-        found.append(error("config", f"{path} may be changed by others.", f"Run: chmod 600 {path}"))
+        found.append(error("config", f"{path} may be changed by others.", f"Run: chmod 600 {shlex.quote(str(path))}"))
     return hosts
 
 
@@ -168,7 +169,7 @@ def _of_key_file(host: Host) -> Iterator[Finding]:
             check="keys",
             host=host.name,
             message=f"others may read its key {host.ssh_key}; ssh itself would refuse it.",
-            next_step=f"Run: chmod 600 {host.ssh_key}",
+            next_step=f"Run: chmod 600 {shlex.quote(str(host.ssh_key))}",
         )
 
 
