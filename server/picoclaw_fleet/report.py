@@ -41,8 +41,9 @@ _LOOKED_AT = 1000
 
 def job_result(job: Job, outputs: OutputStore, *, offset: int = 0, limit: int = PAGE_CHARACTERS) -> JobResult:
     """One job with a page of its output."""
-    page = outputs.page(job.job_id, offset, min(limit, PAGE_CHARACTERS)) if job.state.finished else _NOTHING
-    result = JobResult(summary=_sentence(job), notices=list(job.notes), **_entry(job, page, job.files))
+    notices = list(job.notes)
+    page = _page(job, outputs, notices, min(limit, PAGE_CHARACTERS), offset)
+    result = JobResult(summary=_sentence(job), notices=notices, **_entry(job, page, job.files))
     if offset and job.state.finished and not (result.answer or result.output or result.truncated):
         result.notices.append(f"There is no output from offset {offset} on.")
     return result
@@ -62,7 +63,7 @@ def batch_result(
         if len(files) < len(job.files) and _NOT_ALL_FILES not in notices:
             notices.append(_NOT_ALL_FILES)
         room = share - sum(map(len, files))
-        page = outputs.page(job.job_id, limit=room) if job.state.finished else _NOTHING
+        page = _page(job, outputs, notices, room)
         entry = JobEntry(**_entry(job, page, files))
         # Answers that are cut may differ in what isn't shown.
         first = first_with.setdefault(page.answer, job.job_id) if page.answer and not entry.truncated else job.job_id
@@ -192,6 +193,17 @@ def _entry(job: Job, page: Page, files: Sequence[str]) -> dict[str, Any]:
         "next_offset": page.next_offset,
         "next_step": _next_of_job(job, page),
     }
+
+
+def _page(job: Job, outputs: OutputStore, notices: list[str], limit: int, offset: int = 0) -> Page:
+    """A page of a job's output. Where it can't be read that is noted: how the job ended is known all the same."""
+    if not job.state.finished:
+        return _NOTHING
+    try:
+        return outputs.page(job.job_id, offset, limit)
+    except OSError as error:
+        notices.append(f"What {job.job_id} printed can't be read here: {error.strerror}.")
+        return _NOTHING
 
 
 def _listed(job: Job) -> JobEntry:

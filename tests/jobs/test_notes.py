@@ -7,6 +7,7 @@ from tests.embedded_fleet import EmbeddedFleet
 from tests.jobs.scenario import controller
 
 from picoclaw_fleet.assignment import Assignment
+from picoclaw_fleet.results import BatchResult, JobResult
 
 REFUSED = "I could not read it: access denied: path is outside the workspace"
 
@@ -56,3 +57,19 @@ async def test_in_a_batch_a_note_tells_of_which_jobs_it_is_true_unless_that_is_a
     odd = [job.job_id for job in batch.jobs if job.task == "odd"]
     assert batch.notices == [f"{odd[0]}, {odd[1]}: {of_all}"]
     assert of_all.startswith("PicoClaw's answer")
+
+
+async def test_how_a_job_ended_is_told_although_its_output_can_not_be_read(fleet: EmbeddedFleet) -> None:
+    tasks = [Assignment(task=task) for task in ("a", "b")]
+    async with controller(fleet) as one:
+        batch = await one.dispatch_many(tasks)
+        first, second = batch.jobs
+        (answer,) = fleet.state.rglob(f"{first.job_id}/answer")
+        answer.unlink()
+        answer.mkdir()
+        again = await one.result(batch_id=batch.batch_id)
+        alone = await one.result(first.job_id)
+    assert isinstance(again, BatchResult) and isinstance(alone, JobResult)
+    assert [job.answer for job in (second, *again.jobs)] == ["done: b", None, "done: b"]
+    assert again.notices == alone.notices == [f"What {first.job_id} printed can't be read here: Is a directory."]
+    assert alone.state == "succeeded"
