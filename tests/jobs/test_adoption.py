@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 from datetime import timedelta
@@ -13,6 +14,7 @@ from tests import standin
 from tests.embedded_fleet import EmbeddedFleet, Gate
 from tests.jobs.scenario import SECONDS, controller, die, until
 
+from picoclaw_fleet.config.file import ConfigSource
 from picoclaw_fleet.errors import Reason, State
 from picoclaw_fleet.fleet import Fleet
 from picoclaw_fleet.jobs.ledger import Ledger
@@ -261,6 +263,19 @@ async def test_a_job_of_a_host_that_is_not_in_the_config_any_more_goes_on_until_
         fleet.write_config()
         gate.open()
         assert (await _see(second, job_id, SECONDS)).state == "succeeded"
+
+
+async def test_who_can_t_bring_a_job_home_leaves_it_to_a_process_that_can(fleet: EmbeddedFleet, gate: Gate) -> None:
+    job_id = await _dispatch_and_die(fleet, gate)
+    elsewhere = fleet.config.with_name("elsewhere.json")
+    elsewhere.write_text(json.dumps({"hosts": fleet.entries[1:]}))
+    async with Fleet(ConfigSource(elsewhere), state=fleet.state) as stranger:
+        await until(lambda: _says(stranger, job_id, "not in the fleet config"))
+        async with controller(fleet) as second:
+            gate.open()
+            assert (await _see(second, job_id, SECONDS)).state == "succeeded"
+            assert await _is_state(stranger, job_id, "succeeded")
+    assert _runs(fleet) == 1
 
 
 async def test_who_does_not_know_what_is_secret_does_not_fetch_what_a_job_has_printed(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,7 +26,15 @@ LOOK_SECONDS = 5.0
 QUEUED_AT_MOST = timedelta(hours=24)
 """After this time a queued job that nobody holds is cancelled: nobody expects it to start any more."""
 
+_FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
+
+
+class _Pause(NamedTuple):
+    """For how long, and until when by `time.monotonic()`, a job is left to other processes."""
+
+    seconds: float
+    until: float
 
 
 class Adoption:
@@ -55,6 +65,7 @@ class Adoption:
         self._host = host
         self._stop = stop
         self._take_back = take_back
+        self._pauses: dict[str, _Pause] = {}
 
     async def run(self) -> None:
         """Looks again and again; never returns."""
@@ -70,7 +81,7 @@ class Adoption:
                 await anyio.sleep(LOOK_SECONDS)
 
     async def _look(self, tasks: TaskGroup) -> None:
-        for job in await self._ledger.take_over(await self._ledger.orphans(sent=True)):
+        for job in await self._ledger.take_over(self._due(await self._ledger.orphans(sent=True))):
             tasks.start_soon(self._bring_home, job)
         for job in await self._ledger.stops_wanted():
             self._stop(job)
@@ -85,25 +96,37 @@ class Adoption:
                 self._ledger.record(job)
 
     async def _bring_home(self, job: Job) -> None:
-        pause = 1.0
-        while job.sent and not job.state.finished:
-            try:
+        try:
+            while job.sent and not job.state.finished:
                 await self._resume(job)
-                continue
-            except FleetError as error:
-                job.note_silence(str(error))
-                self._ledger.record(job)
-            except Exception:
-                # A fault of ours with one job must not take all others down with it.
-                logger.exception("job %s can't be brought home", job.job_id)
-            await anyio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-        if not job.sent and not job.state.finished:
+        except FleetError as error:
+            job.note_silence(str(error))
+            self._leave_to_others(job)
+            return
+        except Exception:
+            # A fault of ours with one job must not take all others down with it.
+            logger.exception("job %s can't be brought home", job.job_id)
+            self._leave_to_others(job)
+            return
+        self._pauses.pop(job.job_id, None)
+        if not job.state.finished:
             try:
                 self._take_back(job)
             except Exception:
                 logger.exception("job %s can't be taken back", job.job_id)
                 self._ledger.release(job)
+
+    def _leave_to_others(self, job: Job) -> None:
+        """Gives a job up for a growing time: a process with another config, key or environment may do better."""
+        last = self._pauses.get(job.job_id)
+        seconds = min(2 * last.seconds, _LONGEST_PAUSE_SECONDS) if last else _FIRST_PAUSE_SECONDS
+        self._pauses[job.job_id] = _Pause(seconds, time.monotonic() + seconds)
+        self._ledger.release(job)
+
+    def _due(self, orphans: Sequence[Job]) -> list[Job]:
+        """Those that are not left to others for now."""
+        now = time.monotonic()
+        return [job for job in orphans if job.job_id not in self._pauses or self._pauses[job.job_id].until <= now]
 
     async def _resume(self, job: Job) -> None:
         host = self._host(job.host)
