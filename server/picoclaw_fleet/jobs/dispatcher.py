@@ -83,7 +83,8 @@ class Dispatcher:
         with anyio.CancelScope(shield=True):
             jobs = await self._ledger.unfinished(scope)
             await self._ledger.want_stop(jobs)
-            await self._ledger.take_over(await self._ledger.orphans(sent=False, scope=scope))
+            for job in await self._ledger.take_over(await self._ledger.orphans(sent=False, scope=scope)):
+                self.stop(job)
             for job in await self._ledger.unfinished(scope):
                 self.stop(job)
         return jobs
