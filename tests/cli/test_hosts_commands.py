@@ -218,6 +218,11 @@ async def test_trust_shows_the_fingerprint_and_asks(fleet: EmbeddedFleet, shell:
     assert not known.exists()
     unknown = await shell("status", "ada", "--config", str(fleet.config))
     assert unknown.err.endswith(f"picoclaw-fleet trust ada --config {fleet.config}\n")
+    refused = await shell("dispatch", "--host", "ada", "x", "--config", str(fleet.config))
+    assert refused.err.endswith(f"picoclaw-fleet trust ada --config {fleet.config}\n")
+    examined = await shell("doctor", "--probe", "--config", str(fleet.config), PICOCLAW_FLEET_CONFIG="/elsewhere")
+    assert examined.out.count("picoclaw-fleet trust ada") == 2, "once known_hosts is looked at, once the host"
+    assert examined.out.count(f"picoclaw-fleet trust ada --config {fleet.config}\n") == 2
     async with terminal(fleet, "trust", "ada") as screen:
         await screen.shows("Is that the key of this host?")
         screen.type(b"y\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 UI_VERSION = "1.0"
 """Of the JSON lines: the second number rises when something is added, the first when something else changes."""
+
+_TRUST = re.compile(r"picoclaw-fleet trust ([A-Za-z0-9._-]+)")
 
 _COLOURS = {
     "ready": "green",
@@ -108,11 +111,12 @@ def print_notices(notices: Sequence[str]) -> None:
 def trouble(entry: HostEntry | JobEntry, host: str) -> str:
     """Why something is not as it should be, and what to do about it; the host's name is told elsewhere."""
     said = (entry.message or "").removeprefix(f"{host}: ")
-    advice = entry.next_step or ""
-    if host:
-        # What connects knows of no --config.
-        advice = advice.replace(f"picoclaw-fleet trust {host}", command("trust", host))
-    return " ".join(part for part in (f"{entry.reason}.", said, advice) if part)
+    return " ".join(part for part in (f"{entry.reason}.", said, advice(entry)) if part)
+
+
+def advice(entry: HostEntry | JobEntry) -> str:
+    """What to do about it, as it may be typed: what connects knows of no --config."""
+    return _TRUST.sub(lambda found: command("trust", found[1]), entry.next_step or "")
 
 
 def command(*words: str) -> str:

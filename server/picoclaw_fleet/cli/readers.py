@@ -9,7 +9,17 @@ import click
 
 from picoclaw_fleet.cli.documents import End, Progress, Started
 from picoclaw_fleet.cli.follow import Followed, Scope
-from picoclaw_fleet.cli.output import command, print_event, print_notices, say, say_left, state_word, styled, trouble
+from picoclaw_fleet.cli.output import (
+    advice,
+    command,
+    print_event,
+    print_notices,
+    say,
+    say_left,
+    state_word,
+    styled,
+    trouble,
+)
 from picoclaw_fleet.results import BatchResult, JobEntry, JobResult
 
 
@@ -76,8 +86,8 @@ def finish(followed: Followed, *, as_json: bool) -> None:
         )
     else:
         say(result.summary)
-        if scope.job_id and not followed.left and (advice := _advised(followed.jobs[0]).next_step):
-            say(advice)
+        if scope.job_id and not followed.left and (what_to_do := advice(_advised(followed.jobs[0]))):
+            say(what_to_do)
         print_notices(followed.notices)
     if followed.left:
         say_left(str(scope), followed.jobs)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from picoclaw_fleet.config.file import command_for
 from picoclaw_fleet.doctor import access, environment, store
 from picoclaw_fleet.doctor.clients import clients
 from picoclaw_fleet.doctor.finding import Finding, Level, error, ok, warning
@@ -66,14 +67,17 @@ async def _probe(path: Path, found: list[Finding]) -> Sequence[str]:
         if not any(one.check == "ledger" and one.level is Level.ERROR for one in found):
             found.append(Finding.of_error("ledger", problem))
         return ()
-    found += map(_of_host, result.hosts)
+    found += [_of_host(path, host) for host in result.hosts]
     return result.notices
 
 
-def _of_host(host: HostEntry) -> Finding:
+def _of_host(path: Path, host: HostEntry) -> Finding:
     said = (host.message or "").removeprefix(f"{host.name}: ")
+    # What connects knows of no other fleet config.
+    trust = f"picoclaw-fleet trust {host.name}", command_for(path, "trust", host.name)
+    next_step = (host.next_step or "").replace(*trust)
     if not host.reachable:
-        return error("hosts", f"{host.reason}: {said}", host.next_step or "", host=host.name)
+        return error("hosts", f"{host.reason}: {said}", next_step, host=host.name)
     if host.reason:
-        return warning("hosts", f"{host.reason}: {said}", host.next_step or "", host=host.name)
+        return warning("hosts", f"{host.reason}: {said}", next_step, host=host.name)
     return ok("hosts", f"ready, PicoClaw {host.version}, {host.round_trip_ms} ms", host=host.name)
