@@ -410,7 +410,8 @@ class Fleet(AsyncContextManagerMixin):
     async def _put_there(self, host: Host) -> HostError | None:
         """Deploys to a host for the sake of a job; returns why it could not be done."""
         try:
-            runs = self._rollout.deploy([host], self._releases.of(self._roster.defaults()))
+            defaults = self._roster.defaults()
+            runs = self._rollout.deploy([host], self._releases.of(defaults), version=defaults.version)
         except UsageError as error:
             return HostError(error.message, host=host.name, reason=Reason.NO_RELEASE, next_step=error.next_step)
         await self._rollout.watch(runs)

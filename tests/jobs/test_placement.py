@@ -9,7 +9,7 @@ import pytest
 from tests import standin
 from tests.embedded_fleet import EmbeddedFleet
 from tests.faults.link import Link
-from tests.github import GitHub, picoclaw_files
+from tests.github import Fault, GitHub, picoclaw_files
 from tests.jobs.scenario import SECONDS, controller, until
 
 from picoclaw_fleet.assignment import Assignment
@@ -82,3 +82,30 @@ async def test_a_host_without_picoclaw_is_no_trouble_for_a_broadcast_while_anoth
             batch = await one.result(batch_id=begun.batch_id, wait_seconds=SECONDS)
     ends = {(job["host"], job["state"], job["reason"]) for job in batch.model_dump()["jobs"]}
     assert ends == {("ada", "failed", "key_missing"), ("bob", "succeeded", None), ("cyd", "succeeded", None)}
+
+
+async def test_what_a_job_misses_is_put_there_as_a_deploy_would_and_together_with_it(
+    small_fleet: EmbeddedFleet, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-of-this-test-0123456789")
+    monkeypatch.setenv("PICOCLAW_FLEET_CACHE_DIR", str(tmp_path / "cache"))
+    for name in ("ada", "bob"):
+        (small_fleet.hosts[name].home / ".local/bin/picoclaw").unlink()
+    with GitHub() as github:
+        for version in ("0.2.9", "0.2.10"):
+            github.publish("EricGrill/picoclaw", f"v{version}", picoclaw_files(standin.executable(version)))
+        github.download_fault = Fault.STALLED
+        small_fleet.defaults = {"github_api": github.api, "version": "v0.2.9"}
+        small_fleet.write_config()
+        async with controller(small_fleet) as one:
+            deploying = await one.deploy(["ada"], wait_seconds=0)
+            job = await one.dispatch("x", host="ada", wait_seconds=1)
+            assert (deploying.hosts[0].outcome, job.state) == ("in_progress", "queued")
+            github.resume.set()
+            ends = [
+                await one.result(job.job_id, wait_seconds=SECONDS),
+                await one.dispatch("x", host="bob", wait_seconds=SECONDS),
+            ]
+            hosts = (await one.status(["ada", "bob"])).hosts
+    assert [end.model_dump()["state"] for end in ends] == ["succeeded"] * 2
+    assert [host.version for host in hosts] == ["0.2.9"] * 2
