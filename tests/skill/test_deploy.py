@@ -157,6 +157,16 @@ async def test_provider_and_key_variable_of_the_environment_come_first(
     assert worker.files_with(KEY) == []
 
 
+async def test_a_key_in_the_place_of_its_variables_name_is_shown_nowhere(desk: Desk, worker: Worker) -> None:
+    desk.write()
+    for key in (KEY, f"gsk_{'Ab1' * 8}", f"hf_{'aBc9' * 40}"):
+        for script, *rest in (("deploy.sh", ARCH), ("teardown.sh",)):
+            done = await desk.run(script, *worker.login, *rest, API_KEY_ENV=key)
+            assert done.status == 2, done
+            assert done.err.endswith(": usage: API_KEY_ENV has to name an environment variable.\n"), done
+            assert key not in done.out + done.err
+
+
 async def test_a_raw_binary_and_a_checksum_file_will_do_and_the_host_knows_its_architecture(
     desk: Desk, github: GitHub, worker: Worker
 ) -> None:

@@ -49,7 +49,10 @@ sha256() { # FILE
 key_variable() { # the environment variable with the key of $provider; empty when nothing says which
   local variable=${API_KEY_ENV:-$api_key_env}
   [ -n "$variable" ] || [ "$provider" != anthropic ] || variable=ANTHROPIC_API_KEY
-  case $variable in [0-9]* | *[!A-Za-z0-9_]*) give_up "$USAGE" usage 'API_KEY_ENV has to name an environment variable.' ;; esac
+  # A key in the place of its variable's name must not be shown, nor come into a command line.
+  if [[ $variable = [0-9]* || $variable = *[!A-Za-z0-9_]* || (${#variable} -ge 20 && $variable = *[a-z]* && $variable = *[0-9]*) ]]; then
+    give_up "$USAGE" usage 'API_KEY_ENV has to name an environment variable.'
+  fi
   printf %s "$variable"
 }
 
