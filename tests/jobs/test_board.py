@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tests.servers import NOBODY
 
@@ -25,3 +26,16 @@ async def test_who_looks_after_a_failure_looks_himself() -> None:
         view = await board.look(NOBODY)
 
     assert view.failures == 2
+
+
+async def test_who_goes_by_an_earlier_config_does_not_forget_what_he_saw_when_others_look_by_the_new_one() -> None:
+    edited = replace(NOBODY, tags=("edited",))
+    async with Pool() as pool:
+        board = Board(pool)
+        board.view(NOBODY).jobs.add("j_1")
+        for _ in range(3):
+            await board.look(NOBODY)
+            await board.look(edited)
+
+    views = board.view(NOBODY), board.view(edited)
+    assert [(view.failures, view.jobs) for view in views] == [(3, {"j_1"})] * 2

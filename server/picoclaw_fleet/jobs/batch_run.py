@@ -93,7 +93,7 @@ class BatchRun:
         self._unscouted = {host.name: board.view(host) for host in hosts}
 
     async def run(self) -> None:
-        """Returns when each job has ended."""
+        """Returns when each job has ended, or is left to adoption: its host can't say whether it is there."""
         self._began = time.monotonic()
         async with anyio.create_task_group() as tasks:
             while self._waiting or self._under_way:
