@@ -26,6 +26,9 @@ CALL_CHARACTERS = 40_000
 SHOWN_JOBS = 50
 """At most so many jobs of a batch are listed in one reply."""
 
+SHOWN_HOSTS = 100
+"""At most so many hosts are listed in one reply to a model: about what Claude Code takes, 25,000 tokens."""
+
 GO_ON = "go on. Make the same call again to wait for them."
 """How the notice ends that a deploy or a teardown is not done everywhere."""
 
@@ -157,6 +160,15 @@ def rollout_result(runs: Sequence[HostRun], views: Sequence[HostView]) -> HostsR
     left = outcomes[Outcome.IN_PROGRESS]
     notices = [f"{left} {GO_ON}"] if left else []
     return HostsResult(summary=f"{counted}." if runs else "All hosts are ready.", notices=notices, hosts=entries)
+
+
+def foremost(result: HostsResult) -> HostsResult:
+    """What of a result fits one reply to a model: of too many hosts those in trouble, then those under way."""
+    if len(result.hosts) <= SHOWN_HOSTS:
+        return result
+    hosts = sorted(result.hosts, key=lambda host: (host.reason is None, host.outcome != Outcome.IN_PROGRESS.value))
+    told = f"{SHOWN_HOSTS} of {len(hosts)} hosts are shown, those in trouble first: name hosts to see others."
+    return result.model_copy(update={"hosts": hosts[:SHOWN_HOSTS], "notices": [*result.notices, told]})
 
 
 def _rollout_entry(run: HostRun, view: HostView) -> HostEntry:

@@ -146,6 +146,6 @@ class HostEntry(BaseModel):
 
 
 class HostsResult(Result):
-    """Hosts, in config order."""
+    """Hosts, in config order; of more than 100, a tool shows those in trouble first."""
 
     hosts: list[HostEntry]

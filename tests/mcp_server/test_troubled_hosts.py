@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -137,3 +138,21 @@ async def test_a_key_that_a_host_quotes_is_in_no_reply(fleet: EmbeddedFleet, cal
     assert "no model takes [secret], is it right?" in status.data["hosts"][0]["message"]
     assert job.data["files"] == ["[secret]"]
     assert key not in status.text + job.text
+
+
+async def test_of_a_hundred_hosts_and_more_those_in_trouble_are_shown_first(fleet: EmbeddedFleet, call: Caller) -> None:
+    """All thousand would not fit what a client takes: Claude Code keeps 25,000 tokens from its model."""
+    fleet.entries += [{**fleet.entries[0], "name": f"down{number:03}", "port": 1} for number in range(120)]
+    fleet.write_config()
+
+    status = await call("fleet_status")
+    assert status.data["summary"] == "3 of 123 hosts are ready, 120 out of reach."
+    assert [host["name"] for host in status.data["hosts"]] == [f"down{number:03}" for number in range(100)]
+    assert status.data["notices"] == ["100 of 123 hosts are shown, those in trouble first: name hosts to see others."]
+    assert status.data["notices"][0] in status.text
+    assert max(len(status.text), len(json.dumps(status.data))) < 60_000
+
+    torn_down = await call("teardown", hosts=["all"], confirm=True)
+    assert {host["reason"] for host in torn_down.data["hosts"]} == {Reason.UNREACHABLE}
+    some = await call("fleet_status", hosts=["ada", "down11*"])
+    assert [host["name"] for host in some.data["hosts"]] == ["ada", *(f"down11{number}" for number in range(10))]

@@ -15,6 +15,7 @@ from picoclaw_fleet.mcp_server.arguments import DeployMissing, Hosts, NamedHosts
 from picoclaw_fleet.mcp_server.boundary import FleetTool
 from picoclaw_fleet.mcp_server.confirmation import Answer
 from picoclaw_fleet.mcp_server.session import Session
+from picoclaw_fleet.report import foremost
 from picoclaw_fleet.results import BatchResult, HostsResult, JobOrBatchResult, JobResult, JobsResult
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ RUNS_WORK = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempot
 async def fleet_status(ctx: Context[Session], hosts: Hosts = []) -> Annotated[CallToolResult, HostsResult]:  # noqa: B006
     """Serve fleet_status."""
     fleet = await _fleet(ctx)
-    result = await fleet.status(hosts, progress=_progress(ctx))
+    result = foremost(await fleet.status(hosts, progress=_progress(ctx)))
     return _reply(result, render.hosts(result))
 
 
@@ -43,7 +44,8 @@ async def deploy(
 ) -> Annotated[CallToolResult, HostsResult]:
     """Serve deploy."""
     fleet = await _fleet(ctx)
-    result = await fleet.deploy(hosts, version=version, force=force, wait_seconds=wait_seconds, progress=_progress(ctx))
+    done = await fleet.deploy(hosts, version=version, force=force, wait_seconds=wait_seconds, progress=_progress(ctx))
+    result = foremost(done)
     return _reply(result, render.rollout(result))
 
 
@@ -59,7 +61,7 @@ async def teardown(
     if not isinstance(answer, AcceptedElicitation) or not answer.data.confirm:
         raise UsageError("teardown was not called: the user was asked, and did not agree.")
     fleet = await _fleet(ctx)
-    result = await fleet.teardown(hosts, purge=purge, wait_seconds=wait_seconds, progress=_progress(ctx))
+    result = foremost(await fleet.teardown(hosts, purge=purge, wait_seconds=wait_seconds, progress=_progress(ctx)))
     return _reply(result, render.rollout(result))
 
 
