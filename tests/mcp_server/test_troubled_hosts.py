@@ -150,7 +150,7 @@ async def test_of_a_hundred_hosts_and_more_those_in_trouble_are_shown_first(flee
     assert [host["name"] for host in status.data["hosts"]] == [f"down{number:03}" for number in range(100)]
     assert status.data["notices"] == ["100 of 123 hosts are shown, those in trouble first: name hosts to see others."]
     assert status.data["notices"][0] in status.text
-    assert max(len(status.text), len(json.dumps(status.data))) < 60_000
+    assert max(len(status.text), len(json.dumps(status.data))) < 40_000
 
     torn_down = await call("teardown", hosts=["all"], confirm=True)
     assert {host["reason"] for host in torn_down.data["hosts"]} == {Reason.UNREACHABLE}
