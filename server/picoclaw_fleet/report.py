@@ -27,7 +27,7 @@ SHOWN_JOBS = 50
 """At most so many jobs of a batch are listed in one reply."""
 
 SHOWN_HOSTS = 100
-"""At most so many hosts are listed in one reply to a model: about what Claude Code takes, 25,000 tokens."""
+"""At most so many hosts are listed in one reply to a model: up to 30 KB. Claude Code shows it 25,000 tokens at most."""
 
 GO_ON = "go on. Make the same call again to wait for them."
 """How the notice ends that a deploy or a teardown is not done everywhere."""
