@@ -163,6 +163,25 @@ async def test_the_key_is_looked_for_also_where_it_is_not_known_any_more(
     assert ".picoclaw/notes.txt: it holds the key, and is not ours" in result.kept
 
 
+async def test_another_fleet_s_pipes_hold_up_no_search_for_the_key(tmp_path: Path) -> None:
+    """BusyBox's grep reads them, and waits for somebody who writes."""
+    async with DeploySite(tmp_path, sparse=True) as site:
+        site.publish("0.2.9")
+        host, home = site.host("sparse"), site.home()
+        await site.deploy([host])
+        other = home / ".picoclaw/fleet/other/blank"
+        other.mkdir(parents=True)
+        os.mkfifo(other / "live")
+        for number in range(120):
+            (other / f"{number} notes").write_text(f"key: {KEY}\n" if number % 50 == 0 else "nothing\n")
+
+        (result,) = await site.teardown([host])
+
+        assert result.outcome is Outcome.REMOVED
+        assert sum("it holds the key, and is not ours" in line for line in result.kept) == 3
+        assert result.message == ""
+
+
 async def test_it_is_busy_while_jobs_run_and_names_them(site: DeploySite) -> None:
     host, home = site.host(), site.home()
     await site.deploy([host])

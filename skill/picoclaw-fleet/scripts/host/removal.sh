@@ -180,11 +180,25 @@ has_key() { # FILE
   [ -n "$key$known" ] && patterns | grep -qF -f - "$1"
 }
 
+look_in() { # FILE...
+  [ $# -gt 0 ] || return 0
+  patterns | grep -lsF -f - "$@" | while IFS= read -r file; do say kept "$file it holds the key, and is not ours"; done
+}
+
 look_for_key() { # wherever we, or PicoClaw with our settings, may have written it
   [ -n "$key$known" ] || { say key unknown; return; }
-  patterns | grep -rlsF -f - .picoclaw .local/bin .bashrc .zshrc .profile /tmp/picoclaw* 2>/dev/null | while read -r file; do
-    say kept "$file it holds the key, and is not ours"
-  done
+  # Files alone: grep -r of BusyBox waits at a FIFO for ever, and each fleet has one.
+  {
+    for file in .bashrc .zshrc .profile; do [ ! -f "$file" ] || echo "$file"; done
+    find .picoclaw/ .local/bin/ /tmp/picoclaw* -type f 2>/dev/null
+  } | {
+    set --
+    while IFS= read -r file; do
+      set -- "$@" "$file"
+      [ $# -lt 100 ] || { look_in "$@"; set --; }
+    done
+    look_in "$@"
+  }
   say key searched
 }
 
